@@ -1,0 +1,76 @@
+// swift-tools-version: 6.2
+// Two builds of one engine:
+//   swift build                    the Swift module, the command line and the tests, in normal Swift
+//   TLN_EMBEDDED=1 swift build     the C library, in Embedded Swift: no Swift runtime inside
+// The Makefile calls both.
+
+import PackageDescription
+
+let embedded = Context.environment["TLN_EMBEDDED"] == "1"
+
+let engineSettings: [SwiftSetting] =
+  embedded
+  ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])]
+  : []
+
+// The CPU kernels: one folder of sources, compiled once for each instruction set (the folders beside it
+// are links to it). The linker takes the first copy of a symbol that several objects share, in the order
+// of target names, so targets for higher instruction sets must sort after all others: hence "X86".
+#if arch(x86_64)
+  let instructionSets = [
+    (target: "X86KernelsAVX2", define: "TLN_AVX2", march: "x86-64-v3"),
+    (target: "X86KernelsAVX512", define: "TLN_AVX512", march: "x86-64-v4"),
+  ]
+#else
+  let instructionSets: [(target: String, define: String, march: String)] = []
+#endif
+
+let kernelTargets: [Target] =
+  [
+    .target(
+      name: "Kernels", dependencies: ["CKernels"],
+      swiftSettings: engineSettings + [.unsafeFlags(["-Ounchecked"], .when(configuration: .release))])
+  ]
+  + instructionSets.map { set in
+    .target(
+      name: set.target, dependencies: ["CKernels"],
+      swiftSettings: engineSettings + [
+        .define(set.define),
+        .unsafeFlags(["-Xcc", "-march=\(set.march)"]),
+        .unsafeFlags(["-Ounchecked"], .when(configuration: .release)),
+      ])
+  }
+
+let engineTargets: [Target] =
+  [
+    .systemLibrary(name: "CTwoLayerNet", path: "include"),
+    .systemLibrary(name: "CKernels"),
+    .target(name: "CSystem", linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
+    .target(
+      name: "TwoLayerNet",
+      dependencies: ["CSystem", "CKernels", "Kernels"]
+        + instructionSets.map { Target.Dependency(stringLiteral: $0.target) },
+      swiftSettings: engineSettings),
+    .target(
+      name: "CABI", dependencies: ["CTwoLayerNet", "CSystem", "TwoLayerNet"],
+      exclude: ["exports.map"], swiftSettings: engineSettings),
+  ] + kernelTargets
+
+let package = Package(
+  name: "twolayernet",
+  platforms: [.macOS(.v15)],
+  products: embedded
+    ? [.library(name: "twolayernet", type: .dynamic, targets: ["CABI"])]
+    : [
+      .library(name: "TwoLayerNet", targets: ["TwoLayerNet"])
+    ],
+  dependencies: embedded
+    ? [] : [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
+  targets: engineTargets
+    + (embedded
+      ? []
+      : [
+        .testTarget(name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem"])
+      ]),
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,150 @@
+/*
+ * The boundary between the CPU engine and its kernels. The kernels are one folder of Swift, compiled
+ * once for each instruction set; each compilation exports one C symbol, which fills in a table of
+ * functions. So no caller ever sees a kernel's body, and no code for a higher instruction set can get
+ * into a lower one.
+ *
+ * Also here: the few byte shuffles and masks that Swift's SIMD types cannot say.
+ */
+#ifndef TLN_KERNELS_H
+#define TLN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* Everything a training step or an evaluation works on. Arrays are float32; `stride` is the number of
+ * hidden units rounded up, the units beyond `hidden` are zero throughout.
+ *
+ *   x            rows pointers to `inputs` features: bytes or floats
+ *   w1, v1       [inputs][stride]     layers.0.weight transposed, and its momentum
+ *   b1, vb1      [stride]
+ *   w2, v2       [outputs][stride]
+ *   b2, vb2      [outputs]
+ *   x_t          [inputs][capacity]   the batch's features transposed, of x's type
+ *   h            [rows][stride]       hidden units after ReLU
+ *   partial      [rows][stride]       working memory
+ *   logits       [outputs][capacity]  class by class, so that vectors run over samples
+ *   d_logits     [outputs][capacity]
+ *   target       [capacity]           log-probability of each sample's label
+ *   d_h          [rows][stride]
+ *   g1           [inputs][stride]     gradient of w1 so far; only for batches of several panels
+ */
+typedef struct tlnk_step {
+  ptrdiff_t rows, inputs, hidden, outputs;
+  ptrdiff_t stride;
+  ptrdiff_t capacity; /* rows rounded up to a multiple of 64 */
+  const void *const *x;
+  const int32_t *labels;
+  const float *byte_values; /* what each byte stands for: 256 values */
+  float *w1, *b1, *w2, *b2;
+  float *v1, *vb1, *v2, *vb2;
+  void *x_t;
+  float *h, *partial, *logits, *d_logits, *target, *d_h, *g1;
+  /* The optimiser. On the first step momentum buffers hold -0 and `first` is 1. */
+  float minus_learning_rate, momentum, one_minus_dampening, weight_decay;
+  int32_t first, nesterov, maximize, has_momentum;
+} tlnk_step;
+
+/* A kernel works on items first ..< last of its kind: samples, inputs or outputs. Different ranges may
+ * run on different threads at once. */
+typedef void (*tlnk_kernel)(const tlnk_step *step, ptrdiff_t first, ptrdiff_t last);
+
+typedef struct tlnk_kernels {
+  ptrdiff_t lanes; /* floats in a vector */
+  ptrdiff_t (*stride)(ptrdiff_t hidden); /* tlnk_step.stride */
+  /* forward; items are samples */
+  tlnk_kernel hidden_u8, hidden_f32;           /* h = max(x w1 + b1, 0) */
+  tlnk_kernel logits;                          /* logits = h w2' + b2 */
+  tlnk_kernel loss;                            /* target, d_logits; samples in multiples of 16 */
+  /* backward; items are samples */
+  tlnk_kernel hidden_gradient;                 /* d_h = d_logits w2 where h > 0 */
+  tlnk_kernel transpose_u8, transpose_f32;     /* x_t; samples in multiples of 16 */
+  /* gradient and update of the parameters */
+  tlnk_kernel hidden_update_u8, hidden_update_f32; /* w1, v1; items are inputs */
+  tlnk_kernel output_update;                       /* w2, v2; items are outputs */
+  tlnk_kernel bias_update;                         /* b1, b2; items 0 ..< 1 */
+} tlnk_kernels;
+
+void tlnk_kernels_baseline(tlnk_kernels *out_kernels);
+#if defined(__x86_64__)
+void tlnk_kernels_avx2(tlnk_kernels *out_kernels);
+void tlnk_kernels_avx512(tlnk_kernels *out_kernels);
+#endif
+
+/* Bit i says whether byte i is not zero. */
+static inline uint64_t tlnk_nonzero_bytes_64(const uint8_t *bytes) {
+#if defined(__AVX512BW__)
+  const __m512i v = _mm512_loadu_si512(bytes);
+  return _mm512_test_epi8_mask(v, v);
+#elif defined(__AVX2__)
+  const __m256i zero = _mm256_setzero_si256();
+  const __m256i low = _mm256_loadu_si256((const __m256i *)bytes);
+  const __m256i high = _mm256_loadu_si256((const __m256i *)(bytes + 32));
+  const uint32_t a = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, zero));
+  const uint32_t b = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(high, zero));
+  return ~((uint64_t)b << 32 | a);
+#elif defined(__SSE2__)
+  uint64_t zeros = 0;
+  for (int i = 0; i < 4; i++) {
+    const __m128i v = _mm_loadu_si128((const __m128i *)(bytes + 16 * i));
+    zeros |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_setzero_si128())) << 16 * i;
+  }
+  return ~zeros;
+#else
+  uint64_t mask = 0;
+  for (int i = 0; i < 64; i++) mask |= (uint64_t)(bytes[i] != 0) << i;
+  return mask;
+#endif
+}
+
+/* Bit i says whether float i is not zero; NaN is not zero. */
+static inline uint64_t tlnk_nonzero_floats_64(const float *floats) {
+  uint64_t mask = 0;
+#if defined(__AVX512F__)
+  for (int i = 0; i < 4; i++) {
+    const __m512 v = _mm512_loadu_ps(floats + 16 * i);
+    mask |= (uint64_t)_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ) << 16 * i;
+  }
+#elif defined(__AVX2__)
+  for (int i = 0; i < 8; i++) {
+    const __m256 v = _mm256_loadu_ps(floats + 8 * i);
+    const __m256 nonzero = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    mask |= (uint64_t)(uint32_t)_mm256_movemask_ps(nonzero) << 8 * i;
+  }
+#elif defined(__SSE2__)
+  for (int i = 0; i < 16; i++) {
+    const __m128 v = _mm_loadu_ps(floats + 4 * i);
+    mask |= (uint64_t)(uint32_t)_mm_movemask_ps(_mm_cmpneq_ps(v, _mm_setzero_ps())) << 4 * i;
+  }
+#else
+  for (int i = 0; i < 64; i++) mask |= (uint64_t)(floats[i] != 0) << i;
+#endif
+  return mask;
+}
+
+/* 16 x 16 bytes transposed: byte (r, c) of the sixteen rows goes to out[c * out_stride + r]. */
+static inline void tlnk_transpose_bytes_16(const uint8_t *const *rows, ptrdiff_t column, uint8_t *out,
+                                           ptrdiff_t out_stride) {
+  typedef uint8_t vec __attribute__((vector_size(16)));
+  vec v[16], t[16];
+  for (int r = 0; r < 16; r++) __builtin_memcpy(&v[r], rows[r] + column, 16);
+  /* Four rounds of interleaving row r with row r + 8 are a transposition. */
+  for (int round = 0; round < 4; round++) {
+    for (int r = 0; r < 8; r++) {
+      t[2 * r] = __builtin_shufflevector(v[r], v[r + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
+                                         22, 7, 23);
+      t[2 * r + 1] = __builtin_shufflevector(v[r], v[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                             29, 14, 30, 15, 31);
+    }
+    for (int r = 0; r < 16; r++) v[r] = t[r];
+  }
+  for (int c = 0; c < 16; c++) __builtin_memcpy(out + c * out_stride, &v[c], 16);
+}
+
+#endif
