@@ -1,0 +1,129 @@
+// The IDX format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, a type, the number of
+// dimensions, each dimension as a big-endian 32-bit number, then the elements. Unsigned bytes only.
+
+import CSystem
+
+/// An array of unsigned bytes from an IDX file.
+struct IDXArray: ~Copyable {
+  let dimensions: [Int]
+  let bytes: Buffer<UInt8>
+
+  private static let unsignedByte: UInt8 = 0x08
+
+  /// Reads an IDX file, raw or compressed with gzip.
+  init(_ path: String) throws(Failure) {
+    var reader = try InflatingReader(path)
+    let header = try Buffer<UInt8>(uninitialized: 4 + 4 * 255)
+    func read(_ first: Int, _ count: Int) throws(Failure) {
+      let target = UnsafeMutableRawBufferPointer(start: header.base + first, count: count)
+      guard try reader.readSome(into: target) == count else {
+        throw .badFile("\(path) is not an IDX file: its header is cut off")
+      }
+    }
+    try read(0, 4)
+    guard header[0] == 0, header[1] == 0, header[3] > 0 else {
+      throw .badFile("\(path) is not an IDX file: it does not begin with an IDX header")
+    }
+    guard header[2] == Self.unsignedByte else {
+      throw .unsupported("\(path) holds IDX elements of type \(header[2]), not unsigned bytes")
+    }
+    let rank = Int(header[3])
+    try read(4, 4 * rank)
+    var dimensions: [Int] = []
+    var count = 1
+    for index in 0..<rank {
+      var dimension = 0
+      for byte in 0..<4 { dimension = dimension << 8 | Int(header[4 + 4 * index + byte]) }
+      dimensions.append(dimension)
+      let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+      // A file cannot hold more than its size allows, so neither memory nor arithmetic is at risk.
+      guard !overflow, product <= reader.largestByteCount else {
+        throw .badFile("\(path) is cut off: its header promises more bytes than the file can hold")
+      }
+      count = product
+    }
+    let bytes = try Buffer<UInt8>(uninitialized: count)
+    let got = try reader.readSome(into: .init(bytes.mutable))
+    guard got == count else {
+      throw .badFile("\(path) is cut off: it has \(got) of the \(count) bytes that its header promises")
+    }
+    guard try reader.readSome(into: .init(start: header.base, count: 1)) == 0 else {
+      throw .badFile("\(path) has more bytes than the \(count) that its header promises")
+    }
+    self.dimensions = dimensions
+    self.bytes = bytes
+  }
+}
+
+extension Dataset {
+  /// A dataset from IDX files, raw or compressed with gzip: images with two dimensions or more, of which
+  /// the first counts them, and labels with one; nil for a dataset without labels.
+  public static func openIDX(images imagesPath: String, labels labelsPath: String?) throws(Failure)
+    -> Dataset
+  {
+    let images = try IDXArray(imagesPath)
+    guard images.dimensions.count >= 2 else {
+      throw .badFile("\(imagesPath) has one dimension, as labels have; images need two or more")
+    }
+    let rows = images.dimensions[0]
+    guard rows > 0 else { throw .badFile("\(imagesPath) holds no images") }
+    let columns = images.bytes.count / rows
+    guard (1...Shape.limit).contains(columns) else {
+      throw .badFile(
+        "\(imagesPath) holds images of \(columns) pixels, but 1 to \(Shape.limit) are possible")
+    }
+    let labels = try readLabels(labelsPath, rows: rows, imagesPath)
+    return owning(images, rows: rows, columns: columns, labels)
+  }
+
+  private static func owning(
+    _ images: consuming IDXArray, rows: Int, columns: Int, _ labels: consuming Buffer<Int32>
+  ) -> Dataset {
+    Dataset(
+      borrowing: UnsafeRawPointer(images.bytes.base), type: .u8, rows: rows, columns: columns,
+      rowStride: columns, labels: labels, storage: images.bytes)
+  }
+
+  private static func readLabels(
+    _ path: String?, rows: Int, _ imagesPath: String
+  ) throws(Failure) -> Buffer<Int32> {
+    guard let path else { return try Buffer(uninitialized: 0) }
+    let array = try IDXArray(path)
+    guard array.dimensions.count == 1 else {
+      throw .badFile("\(path) has \(array.dimensions.count) dimensions; labels have one")
+    }
+    guard array.bytes.count == rows else {
+      throw .badFile("\(imagesPath) holds \(rows) images, but \(path) \(array.bytes.count) labels")
+    }
+    let labels = try Buffer<Int32>(uninitialized: rows)
+    for row in 0..<rows { labels[row] = Int32(array.bytes[row]) }
+    return labels
+  }
+}
+
+// MNIST and its like: four files with fixed names.
+extension Dataset {
+  /// The training or the test set from a directory that holds the four files of MNIST, raw or with .gz,
+  /// or holds them in MNIST/raw as torchvision does.
+  public static func openMNIST(_ directory: String, train: Bool) throws(Failure) -> Dataset {
+    let prefix = train ? "train" : "t10k"
+    for folder in [directory, directory + "/MNIST/raw"] {
+      let images = existing(folder + "/" + prefix + "-images-idx3-ubyte")
+      let labels = existing(folder + "/" + prefix + "-labels-idx1-ubyte")
+      if let images, let labels { return try openIDX(images: images, labels: labels) }
+      if images != nil || labels != nil {
+        let missing = images == nil ? "images-idx3" : "labels-idx1"
+        throw .ioError("\(folder) holds only half of the set: \(prefix)-\(missing)-ubyte is missing")
+      }
+    }
+    throw .ioError(
+      "neither \(directory) nor its MNIST/raw holds \(prefix)-images-idx3-ubyte, with or without .gz")
+  }
+
+  private static func existing(_ path: String) -> String? {
+    for candidate in [path, path + ".gz"] where candidate.withCString({ access($0, F_OK) }) == 0 {
+      return candidate
+    }
+    return nil
+  }
+}

@@ -1,0 +1,69 @@
+// The four parameters of a network, or their four momentum buffers, as the CPU kernels want them: one
+// piece of memory, the first layer's weights transposed, rows padded to whole tiles of vectors.
+
+/// Where each parameter lies, for one shape and one instruction set.
+struct CPULayout {
+  let shape: Shape
+  /// Hidden units, padded.
+  let stride: Int
+
+  /// Padding after the last parameters, so that whole vectors may be read and written: the widest vector.
+  private static let outputPadding = 16
+
+  var b1: Int { shape.input &* stride }
+  var w2: Int { b1 &+ stride }
+  var b2: Int { w2 &+ shape.output &* stride }
+  var count: Int { b2 &+ roundedUp(shape.output, to: Self.outputPadding) }
+}
+
+/// Parameters or momentum: w1 [input][stride], b1 [stride], w2 [output][stride], b2 [output].
+struct CPUParameters: ~Copyable {
+  let layout: CPULayout
+  private let memory: Buffer<Float>
+
+  /// All zero.
+  init(_ layout: CPULayout) throws(Failure) {
+    self.layout = layout
+    memory = try Buffer(zeroed: layout.count)
+  }
+
+  var w1: UnsafeMutablePointer<Float> { memory.base }
+  var b1: UnsafeMutablePointer<Float> { memory.base + layout.b1 }
+  var w2: UnsafeMutablePointer<Float> { memory.base + layout.w2 }
+  var b2: UnsafeMutablePointer<Float> { memory.base + layout.b2 }
+
+  func fill(_ value: Float) {
+    for index in 0..<memory.count { memory[index] = value }
+  }
+
+  /// Copies a parameter out, row-major as PyTorch has it.
+  func read(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) {
+    forEachElement(parameter) { values[$0] = memory[$1] }
+  }
+
+  /// Copies a parameter in.
+  func write(_ parameter: Parameter, from values: UnsafeBufferPointer<Float>) {
+    forEachElement(parameter) { memory[$1] = values[$0] }
+  }
+
+  /// Calls with PyTorch's index and ours of each element.
+  private func forEachElement(_ parameter: Parameter, _ body: (Int, Int) -> Void) {
+    let (shape, stride) = (layout.shape, layout.stride)
+    switch parameter {
+    case .hiddenWeight:
+      for unit in 0..<shape.hidden {
+        for input in 0..<shape.input { body(unit &* shape.input &+ input, input &* stride &+ unit) }
+      }
+    case .hiddenBias:
+      for unit in 0..<shape.hidden { body(unit, layout.b1 &+ unit) }
+    case .outputWeight:
+      for output in 0..<shape.output {
+        for unit in 0..<shape.hidden {
+          body(output &* shape.hidden &+ unit, layout.w2 &+ output &* stride &+ unit)
+        }
+      }
+    case .outputBias:
+      for output in 0..<shape.output { body(output, layout.b2 &+ output) }
+    }
+  }
+}

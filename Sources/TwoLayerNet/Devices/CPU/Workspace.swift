@@ -1,0 +1,97 @@
+// The working memory of the CPU kernels for batches up to a size: one allocation, and the description of
+// a step with pointers into it.
+
+import CKernels
+
+/// Working memory for batches of up to `capacity` rows of one type.
+final class Workspace {
+  let capacity: Int
+  let featureType: FeatureType
+  let rowPointers: UnsafeMutablePointer<UnsafeRawPointer?>
+  let labels: UnsafeMutablePointer<Int32>
+  /// What the kernels are given; all but rows, parameters and optimiser is filled in.
+  var step: tlnk_step
+  private let memory: Buffer<UInt8>
+
+  private init(
+    capacity: Int, featureType: FeatureType, step: tlnk_step, memory: consuming Buffer<UInt8>
+  ) {
+    self.capacity = capacity
+    self.featureType = featureType
+    self.step = step
+    rowPointers = UnsafeMutablePointer(mutating: step.x!)
+    labels = UnsafeMutablePointer(mutating: step.labels!)
+    self.memory = memory
+  }
+
+  /// Rows are handled in groups of 64, the bits of a word.
+  static func capacity(for rows: Int) -> Int { roundedUp(rows, to: 64) }
+
+  /// Room for `rows` rows, at most `Dataset.rowLimit`; with the gradients if it is for training.
+  static func make(
+    _ layout: CPULayout, rows: Int, featureType: FeatureType, training: Bool
+  ) throws(Failure) -> Workspace {
+    let capacity = capacity(for: rows)
+    let (shape, stride) = (layout.shape, layout.stride)
+    // First the places, then the memory. The limits on sizes keep the sum below 2^62.
+    var size = 0
+    func place(_ bytes: Int) -> Int {
+      let start = size
+      size &+= roundedUp(bytes, to: Buffer<UInt8>.alignment)
+      return start
+    }
+    let x = place(capacity &* MemoryLayout<UnsafeRawPointer?>.stride)
+    let labels = place(capacity &* 4)
+    let values = place(256 &* 4)
+    let h = place(capacity &* stride &* 4)
+    let partial = place(capacity &* stride &* 4)
+    let logits = place(capacity &* shape.output &* 4)
+    let dLogits = place(capacity &* shape.output &* 4)
+    let target = place(capacity &* 4)
+    // Kernels read whole words of 64 rows from any row on.
+    let transposed = training ? place((shape.input &* capacity &+ 64) &* featureType.byteCount) : 0
+    let dH = training ? place(capacity &* stride &* 4) : 0
+    let g1 = training && rows > 192 ? place(shape.input &* stride &* 4) : 0
+
+    let memory = try Buffer<UInt8>(zeroed: size)
+    let base = UnsafeMutableRawPointer(memory.base)
+    func floats(_ place: Int) -> UnsafeMutablePointer<Float> {
+      (base + place).assumingMemoryBound(to: Float.self)
+    }
+    for byte in 0..<256 { floats(values)[byte] = Float(byte) / 255 }
+    var step = tlnk_step()
+    step.inputs = shape.input
+    step.hidden = shape.hidden
+    step.outputs = shape.output
+    step.stride = stride
+    step.capacity = capacity
+    step.x = UnsafePointer((base + x).assumingMemoryBound(to: UnsafeRawPointer?.self))
+    step.labels = UnsafePointer((base + labels).assumingMemoryBound(to: Int32.self))
+    step.byte_values = UnsafePointer(floats(values))
+    step.h = floats(h)
+    step.partial = floats(partial)
+    step.logits = floats(logits)
+    step.d_logits = floats(dLogits)
+    step.target = floats(target)
+    if training {
+      step.x_t = base + transposed
+      step.d_h = floats(dH)
+      step.g1 = rows > 192 ? floats(g1) : nil
+    }
+    return Workspace(capacity: capacity, featureType: featureType, step: step, memory: memory)
+  }
+
+  func fits(rows: Int, _ type: FeatureType) -> Bool { rows <= capacity && type == featureType }
+}
+
+extension tlnk_step {
+  /// Points the step at parameters.
+  mutating func use(_ parameters: borrowing CPUParameters) {
+    (w1, b1, w2, b2) = (parameters.w1, parameters.b1, parameters.w2, parameters.b2)
+  }
+
+  /// Points the step at momentum buffers.
+  mutating func useMomentum(_ momentum: borrowing CPUParameters) {
+    (v1, vb1, v2, vb2) = (momentum.w1, momentum.b1, momentum.w2, momentum.b2)
+  }
+}
