@@ -41,6 +41,16 @@ let kernelTargets: [Target] =
       ])
   }
 
+// Only tln_ symbols leave the library: a host that has a Swift runtime of its own must not meet ours.
+let librarySettings: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "-use-ld=lld", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map",
+      "-Xlinker", "-soname=libtwolayernet.so.0", "-Xlinker", "--gc-sections", "-Xlinker", "-z",
+      "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now", "-Xlinker", "--build-id=sha1",
+    ], .when(platforms: [.linux]))
+]
+
 let engineTargets: [Target] =
   [
     .systemLibrary(name: "CTwoLayerNet", path: "include"),
@@ -53,7 +63,7 @@ let engineTargets: [Target] =
       swiftSettings: engineSettings),
     .target(
       name: "CABI", dependencies: ["CTwoLayerNet", "CSystem", "TwoLayerNet"],
-      exclude: ["exports.map"], swiftSettings: engineSettings),
+      exclude: ["exports.map"], swiftSettings: engineSettings, linkerSettings: librarySettings),
   ] + kernelTargets
 
 let package = Package(

@@ -85,6 +85,8 @@ extern "C" {
 #define TLN_VERSION_MINOR 1
 #define TLN_VERSION_PATCH 0
 
+#define TLN_VERSION_STRING "0.1.0"
+
 /* The version of this header, in the form that tln_version() returns. */
 #define TLN_VERSION ((TLN_VERSION_MAJOR << 16) | (TLN_VERSION_MINOR << 8) | TLN_VERSION_PATCH)
 

@@ -4,39 +4,39 @@
 import CKernels
 
 /// Gradient and update of both biases.
-func biasUpdate(_ step: tlnk_step, first: Int, last: Int) {
+func biasUpdate(_ step: UnsafePointer<tlnk_step>) {
+  let s = step.pointee
   var column = 0
-  while column < step.hidden {
-    let gradients = UnsafePointer(step.d_h! + column)
-    let sum = columnSum(rows: step.rows, column: column, columns: step.hidden) {
-      Lanes(at: gradients + $0 &* step.stride)
+  while column < s.hidden {
+    let gradients = UnsafePointer(s.d_h! + column)
+    var sum = columnSum(rows: s.rows, column: column, columns: s.hidden) {
+      Lanes(at: gradients + $0 &* s.stride)
     }
-    apply(sum, step.b1! + column, step.vb1! + column, step)
+    update(&sum, s.b1! + column, s.vb1! + column, step)
     column &+= Lanes.count
   }
   column = 0
-  while column < step.outputs {
-    let count = step.outputs &- column < Lanes.count ? step.outputs &- column : Lanes.count
-    let gradients = UnsafePointer(step.d_logits! + column &* step.capacity)
-    let sum = columnSum(rows: step.rows, column: column, columns: step.outputs) { row in
+  while column < s.outputs {
+    let count = s.outputs &- column < Lanes.count ? s.outputs &- column : Lanes.count
+    let gradients = UnsafePointer(s.d_logits! + column &* s.capacity)
+    var sum = columnSum(rows: s.rows, column: column, columns: s.outputs) { row in
       var lanes = Lanes(repeating: 0)
-      for index in 0..<count { lanes[index] = gradients[index &* step.capacity &+ row] }
+      for index in 0..<count { lanes[index] = gradients[index &* s.capacity &+ row] }
       return lanes
     }
-    apply(sum, step.b2! + column, step.vb2! + column, step)
+    update(&sum, s.b2! + column, s.vb2! + column, step)
     column &+= Lanes.count
   }
 }
 
-@inline(__always)
-private func apply(
-  _ gradient: Lanes, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>,
-  _ step: tlnk_step
+/// One vector of gradients.
+private func update(
+  _ gradient: inout Lanes, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>,
+  _ step: UnsafePointer<tlnk_step>
 ) {
-  if PlainMomentum.fits(step) {
-    PlainMomentum(step).apply(gradient, p, v)
-  } else {
-    FullRule(step: step).apply(gradient, p, v)
+  withUnsafeBytes(of: &gradient) {
+    update(
+      $0.baseAddress!.assumingMemoryBound(to: Float.self), p, v, count: Lanes.count, step)
   }
 }
 

@@ -6,154 +6,152 @@ import CKernels
 
 /// h = max(x w1 + b1, 0) for samples first ..< last.
 enum HiddenForward<F: Feature>: TileKernel {
-  static func run<T: Tile>(_ tile: T.Type, _ step: tlnk_step, column: Int, first: Int, last: Int) {
+  static func run<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
+  ) {
     // 64 samples at a time: which of them have begun a panel fits in one word.
     var group = first
     while group < last {
       let end = group &+ 64 < last ? group &+ 64 : last
-      forward(tile, step, column: column, first: group, last: end)
+      forward(tile, step, column, group, end)
       group = end
     }
   }
 
-  @inline(__always)
   private static func forward<T: Tile>(
-    _ tile: T.Type, _ step: tlnk_step, column: Int, first: Int, last: Int
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int
   ) {
-    let (inputs, stride) = (step.inputs, step.stride)
+    let (inputs, stride) = (step.pointee.inputs, step.pointee.stride)
+    let h = step.pointee.h! + column
+    let bias = step.pointee.b1! + column
+    for sample in first..<last {
+      T.forEachVector { Lanes(at: bias + $0).store(at: h + (sample &* stride &+ $0)) }
+    }
     let panel = panelLength(inputs)
-    let weights = UnsafePointer(step.w1!) + column
-    let h = step.h! + column
-    let partial = step.partial! + column
-    for sample in first..<last { T(at: step.b1! + column).store(at: h + sample &* stride) }
-    var panelStart = 0
-    while panelStart < inputs {
-      let panelEnd = panelStart &+ panel < inputs ? panelStart &+ panel : inputs
+    var start = 0
+    while start < inputs {
+      let panelEnd = start &+ panel < inputs ? start &+ panel : inputs
       var begun: UInt64 = 0
       // Blocks of 64 features: their weights stay in the first-level cache for all samples.
-      var start = panelStart
       while start < panelEnd {
         let count = panelEnd &- start < 64 ? panelEnd &- start : 64
-        let isLast = start &+ count == panelEnd
-        for sample in first..<last {
-          let row = step.x![sample]!.assumingMemoryBound(to: F.Element.self) + start
-          var mask = F.nonzero(row, count: count)
-          let bit: UInt64 = 1 &<< UInt64(sample &- first)
-          if mask == 0 && !(isLast && begun & bit != 0) { continue }
-          var sum = begun & bit != 0 ? T(at: partial + sample &* stride) : T()
-          begun |= bit
+        begun = block(
+          tile, step, column, first, last, start, count, begun, closesPanel: start &+ count == panelEnd)
+        start &+= count
+      }
+    }
+    let zero = Lanes(repeating: 0)
+    for sample in first..<last {
+      T.forEachVector {
+        let z = Lanes(at: h + (sample &* stride &+ $0))
+        // NaN stays NaN.
+        z.replacing(with: 0, where: z .<= zero).store(at: h + (sample &* stride &+ $0))
+      }
+    }
+  }
+
+  /// Adds `count` features from `start` on to each sample's sum of this panel; at the panel's end the
+  /// sum goes to h. A sample without any of them costs nothing. Returns which samples have a sum.
+  @inline(never)
+  private static func block<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
+    _ start: Int, _ count: Int, _ alreadyBegun: UInt64, closesPanel: Bool
+  ) -> UInt64 {
+    let stride = step.pointee.stride
+    let weights = UnsafePointer(step.pointee.w1!) + (start &* stride &+ column)
+    let h = step.pointee.h! + column
+    let partial = step.pointee.partial! + column
+    let byteValues = step.pointee.byte_values!
+    let rows = step.pointee.x!
+    var begun = alreadyBegun
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let sums = Sums<T>($0)
+      var bit: UInt64 = 1
+      for sample in first..<last {
+        let row = rows[sample]!.assumingMemoryBound(to: F.Element.self) + start
+        var mask = F.nonzero(row, count: count)
+        let hasSum = begun & bit != 0
+        if mask != 0 || (closesPanel && hasSum) {
+          if hasSum { sums.load(partial + sample &* stride) } else { sums.clear() }
           while mask != 0 {
             let feature = mask.trailingZeroBitCount
             mask &= mask &- 1
-            sum.addProduct(
-              F.value(row[feature], step.byte_values), weights + (start &+ feature) &* stride)
+            sums.addProduct(F.value(row[feature], byteValues), weights + feature &* stride)
           }
-          if isLast {
-            sum.add(h + sample &* stride)
-            sum.store(at: h + sample &* stride)
-          } else {
-            sum.store(at: partial + sample &* stride)
+          var target = partial + sample &* stride
+          if closesPanel {
+            target = h + sample &* stride
+            sums.add(target)
           }
+          sums.store(at: target)
+          begun |= bit
         }
-        start &+= count
+        bit = bit &<< 1
       }
-      panelStart = panelEnd
     }
-    for sample in first..<last {
-      T(at: h + sample &* stride).rectified().store(at: h + sample &* stride)
-    }
+    return begun
   }
 }
 
 /// Gradient and update of w1 for inputs first ..< last.
 enum HiddenUpdate<F: Feature>: TileKernel {
-  static func run<T: Tile>(_ tile: T.Type, _ step: tlnk_step, column: Int, first: Int, last: Int) {
-    if PlainMomentum.fits(step) {
-      update(tile, PlainMomentum(step), step, column: column, first: first, last: last)
-    } else {
-      update(tile, FullRule(step: step), step, column: column, first: first, last: last)
-    }
-  }
-
-  @inline(__always)
-  private static func update<T: Tile, U: UpdateRule>(
-    _ tile: T.Type, _ rule: U, _ step: tlnk_step, column: Int, first: Int, last: Int
+  static func run<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
-    let (rows, stride, capacity) = (step.rows, step.stride, step.capacity)
+    let (rows, stride) = (step.pointee.rows, step.pointee.stride)
     let panel = panelLength(rows)
-    let features = step.x_t!.assumingMemoryBound(to: F.Element.self)
-    let gradients = UnsafePointer(step.d_h!) + column
-    var panelStart = 0
-    while panelStart < rows {
-      let panelEnd = panelStart &+ panel < rows ? panelStart &+ panel : rows
+    var start = 0
+    while start < rows {
+      let end = start &+ panel < rows ? start &+ panel : rows
       for input in first..<last {
-        let row = UnsafePointer(features + input &* capacity)
-        var sum = T()
-        var start = panelStart
-        while start < panelEnd {
-          let count = panelEnd &- start < 64 ? panelEnd &- start : 64
-          var mask = F.nonzero64(row + start)
-          if count < 64 { mask &= (1 &<< UInt64(count)) &- 1 }
-          while mask != 0 {
-            let sample = start &+ mask.trailingZeroBitCount
-            mask &= mask &- 1
-            sum.addProduct(F.value(row[sample], step.byte_values), gradients + sample &* stride)
-          }
-          start &+= count
-        }
         let offset = input &* stride &+ column
-        if panelStart > 0 { sum.add(step.g1! + offset) }
-        if panelEnd == rows {
-          sum.update(rule, step.w1! + offset, step.v1! + offset)
+        // Panels but the last leave their sums in g1.
+        let earlier = start == 0 ? nil : step.pointee.g1! + offset
+        if end < rows {
+          gradient(tile, step, column, input, start, end, addTo: earlier, step.pointee.g1! + offset)
         } else {
-          sum.store(at: step.g1! + offset)
+          var memory = zeroSums()
+          withUnsafeMutableBytes(of: &memory) {
+            let finished = Sums<T>($0)
+            gradient(tile, step, column, input, start, end, addTo: earlier, finished.memory)
+            update(
+              finished.memory, step.pointee.w1! + offset, step.pointee.v1! + offset, count: T.width,
+              step)
+          }
         }
       }
-      panelStart = panelEnd
+      start = end
     }
   }
-}
 
-/// x_t for samples first ..< last, which start at a multiple of 16; the samples up to the next multiple
-/// of 16 become zero.
-func transposeBytes(_ step: tlnk_step, first: Int, last: Int) {
-  let (inputs, capacity) = (step.inputs, step.capacity)
-  let out = step.x_t!.assumingMemoryBound(to: UInt8.self)
-  var sample = first
-  while sample < last {
-    var input = 0
-    if sample &+ 16 <= last {
-      let rows = UnsafeRawPointer(step.x! + sample).assumingMemoryBound(
-        to: UnsafePointer<UInt8>?.self)
-      while input &+ 16 <= inputs {
-        tlnk_transpose_bytes_16(rows, input, out + (input &* capacity &+ sample), capacity)
-        input &+= 16
+  /// The sum over samples start ..< end of feature times gradient, for one feature.
+  @inline(never)
+  private static func gradient<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ input: Int, _ start: Int,
+    _ end: Int, addTo earlier: UnsafePointer<Float>?, _ result: UnsafeMutablePointer<Float>
+  ) {
+    let stride = step.pointee.stride
+    let row = UnsafePointer(
+      step.pointee.x_t!.assumingMemoryBound(to: F.Element.self) + input &* step.pointee.capacity)
+    let gradients = UnsafePointer(step.pointee.d_h!) + column
+    let byteValues = step.pointee.byte_values!
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let sums = Sums<T>($0)
+      var word = start
+      while word < end {
+        var mask = F.nonzero64(row + word)
+        if end &- word < 64 { mask &= (1 &<< UInt64(end &- word)) &- 1 }
+        while mask != 0 {
+          let sample = word &+ mask.trailingZeroBitCount
+          mask &= mask &- 1
+          sums.addProduct(F.value(row[sample], byteValues), gradients + sample &* stride)
+        }
+        word &+= 64
       }
-    }
-    transposeRest(step, UInt8.self, zero: 0, sample: sample, last: last, input: input)
-    sample &+= 16
-  }
-}
-
-/// The same for floats.
-func transposeFloats(_ step: tlnk_step, first: Int, last: Int) {
-  var sample = first
-  while sample < last {
-    transposeRest(step, Float.self, zero: 0, sample: sample, last: last, input: 0)
-    sample &+= 16
-  }
-}
-
-/// Element by element: 16 samples from `sample` on, the features from `input` on.
-@inline(__always)
-private func transposeRest<E>(
-  _ step: tlnk_step, _: E.Type, zero: E, sample: Int, last: Int, input: Int
-) {
-  let out = step.x_t!.assumingMemoryBound(to: E.self)
-  for row in sample..<(sample &+ 16) {
-    let features = row < last ? step.x![row]!.assumingMemoryBound(to: E.self) : nil
-    for column in input..<step.inputs {
-      out[column &* step.capacity &+ row] = features.map { $0[column] } ?? zero
+      if let earlier { sums.add(earlier) }
+      sums.store(at: result)
     }
   }
 }

@@ -65,23 +65,36 @@ private func finish(
 
 /// d_h for samples first ..< last: d_logits w2, and zero where the unit was not active.
 enum HiddenGradient: TileKernel {
-  static func run<T: Tile>(_ tile: T.Type, _ step: tlnk_step, column: Int, first: Int, last: Int) {
-    let (outputs, stride, capacity) = (step.outputs, step.stride, step.capacity)
+  static func run<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
+  ) {
+    let (outputs, stride, capacity) = (step.pointee.outputs, step.pointee.stride, step.pointee.capacity)
+    let gradients = step.pointee.d_logits!
+    let weights = UnsafePointer(step.pointee.w2!) + column
+    let (h, result) = (step.pointee.h! + column, step.pointee.d_h! + column)
     let panel = panelLength(outputs)
-    let weights = UnsafePointer(step.w2!) + column
-    for sample in first..<last {
-      let offset = sample &* stride &+ column
-      var panelStart = 0
-      while panelStart < outputs {
-        let panelEnd = panelStart &+ panel < outputs ? panelStart &+ panel : outputs
-        var sum = T()
-        for output in panelStart..<panelEnd {
-          sum.addProduct(step.d_logits![output &* capacity &+ sample], weights + output &* stride)
+    let zero = Lanes(repeating: 0)
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let sums = Sums<T>($0)
+      for sample in first..<last {
+        let target = result + sample &* stride
+        var start = 0
+        while start < outputs {
+          let end = start &+ panel < outputs ? start &+ panel : outputs
+          sums.clear()
+          for output in start..<end {
+            sums.addProduct(gradients[output &* capacity &+ sample], weights + output &* stride)
+          }
+          if start > 0 { sums.add(target) }
+          sums.store(at: target)
+          start = end
         }
-        if panelStart > 0 { sum.add(step.d_h! + offset) }
-        if panelEnd == outputs { sum = sum.whereActive(step.h! + offset) }
-        sum.store(at: step.d_h! + offset)
-        panelStart = panelEnd
+        T.forEachVector {
+          // A unit that is NaN passes its gradient on, as in PyTorch.
+          let inactive = Lanes(at: h + (sample &* stride &+ $0)) .<= zero
+          Lanes(at: target + $0).replacing(with: 0, where: inactive).store(at: target + $0)
+        }
       }
     }
   }
@@ -89,30 +102,43 @@ enum HiddenGradient: TileKernel {
 
 /// Gradient and update of w2 for outputs first ..< last.
 enum OutputUpdate: TileKernel {
-  static func run<T: Tile>(_ tile: T.Type, _ step: tlnk_step, column: Int, first: Int, last: Int) {
-    let (rows, stride, capacity) = (step.rows, step.stride, step.capacity)
+  static func run<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
+  ) {
+    let (rows, stride) = (step.pointee.rows, step.pointee.stride)
     let panel = panelLength(rows)
-    let h = UnsafePointer(step.h!) + column
-    let plain = PlainMomentum.fits(step)
-    for output in first..<last {
-      let gradients = step.d_logits! + output &* capacity
-      var total = T()
-      var panelStart = 0
-      while panelStart < rows {
-        let panelEnd = panelStart &+ panel < rows ? panelStart &+ panel : rows
-        var sum = T()
-        for sample in panelStart..<panelEnd { sum.addProduct(gradients[sample], h + sample &* stride) }
-        if panelStart > 0 { sum = total + sum }
-        total = sum
-        panelStart = panelEnd
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let gradient = Sums<T>($0)
+      for output in first..<last {
+        var start = 0
+        while start < rows {
+          let end = start &+ panel < rows ? start &+ panel : rows
+          panelSum(tile, step, column, output, start, end, gradient.memory)
+          start = end
+        }
+        let offset = output &* stride &+ column
+        update(
+          gradient.memory, step.pointee.w2! + offset, step.pointee.v2! + offset, count: T.width, step)
       }
-      let offset = output &* stride &+ column
-      let (p, v) = (step.w2! + offset, step.v2! + offset)
-      if plain {
-        total.update(PlainMomentum(step), p, v)
-      } else {
-        total.update(FullRule(step: step), p, v)
-      }
+    }
+  }
+
+  /// Adds the sum over samples start ..< end to `gradient`, which the first panel fills.
+  @inline(never)
+  private static func panelSum<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ output: Int, _ start: Int,
+    _ end: Int, _ gradient: UnsafeMutablePointer<Float>
+  ) {
+    let stride = step.pointee.stride
+    let factors = step.pointee.d_logits! + output &* step.pointee.capacity
+    let h = UnsafePointer(step.pointee.h!) + column
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let sums = Sums<T>($0)
+      for sample in start..<end { sums.addProduct(factors[sample], h + sample &* stride) }
+      if start > 0 { sums.add(gradient) }
+      sums.store(at: gradient)
     }
   }
 }

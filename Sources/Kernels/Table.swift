@@ -17,15 +17,15 @@ private func fill(_ out: UnsafeMutablePointer<tlnk_kernels>) {
   out.pointee = tlnk_kernels(
     lanes: Lanes.count,
     stride: { strideForHidden($0) },
-    hidden_u8: { forEachTile(HiddenForward<Byte>.self, $0!.pointee, first: $1, last: $2) },
-    hidden_f32: { forEachTile(HiddenForward<Real>.self, $0!.pointee, first: $1, last: $2) },
+    hidden_u8: { forEachTile(HiddenForward<Byte>.self, $0!, first: $1, last: $2) },
+    hidden_f32: { forEachTile(HiddenForward<Real>.self, $0!, first: $1, last: $2) },
     logits: { logits($0!.pointee, first: $1, last: $2) },
     loss: { loss($0!.pointee, first: $1, last: $2) },
-    hidden_gradient: { forEachTile(HiddenGradient.self, $0!.pointee, first: $1, last: $2) },
+    hidden_gradient: { forEachTile(HiddenGradient.self, $0!, first: $1, last: $2) },
     transpose_u8: { transposeBytes($0!.pointee, first: $1, last: $2) },
     transpose_f32: { transposeFloats($0!.pointee, first: $1, last: $2) },
-    hidden_update_u8: { forEachTile(HiddenUpdate<Byte>.self, $0!.pointee, first: $1, last: $2) },
-    hidden_update_f32: { forEachTile(HiddenUpdate<Real>.self, $0!.pointee, first: $1, last: $2) },
-    output_update: { forEachTile(OutputUpdate.self, $0!.pointee, first: $1, last: $2) },
-    bias_update: { biasUpdate($0!.pointee, first: $1, last: $2) })
+    hidden_update_u8: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) },
+    hidden_update_f32: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) },
+    output_update: { forEachTile(OutputUpdate.self, $0!, first: $1, last: $2) },
+    bias_update: { step, _, _ in biasUpdate(step!) })
 }

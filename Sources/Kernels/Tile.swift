@@ -1,133 +1,31 @@
-// A tile: a run of adjacent hidden units, held in vector registers while a chain of fused
-// multiply-adds goes through them. Tiles of any width are pairs of narrower ones.
+// A tile: a run of adjacent hidden units whose sums are kept in vector registers while a chain of fused
+// multiply-adds goes through them. Its width is known when a kernel is compiled; tiles are pairs of
+// narrower ones.
 
 import CKernels
 
-/// `width` adjacent floats in registers.
+/// A number of adjacent vectors.
 protocol Tile {
+  /// In floats.
   static var width: Int { get }
-  /// All zero.
-  init()
-  init(at pointer: UnsafePointer<Float>)
-  func store(at pointer: UnsafeMutablePointer<Float>)
-  /// self = x * row + self, rounded once for each element.
-  mutating func addProduct(_ x: Float, _ row: UnsafePointer<Float>)
-  /// self = row + self
-  mutating func add(_ row: UnsafePointer<Float>)
-  static func + (a: Self, b: Self) -> Self
-  /// max(self, 0), except that NaN stays NaN.
-  func rectified() -> Self
-  /// self where `h` > 0 (or NaN), 0 elsewhere.
-  func whereActive(_ h: UnsafePointer<Float>) -> Self
-  /// Updates parameters `p` and momentum `v` with self as the gradient.
-  func update<U: UpdateRule>(
-    _ rule: U, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>)
+  /// Calls with the offset of each vector, unrolled.
+  static func forEachVector(_ body: (Int) -> Void)
 }
 
 /// One vector.
-struct Single: Tile {
-  var lanes: Lanes
-
+enum Single: Tile {
   @inline(__always) static var width: Int { Lanes.count }
-  @inline(__always) init() { lanes = Lanes(repeating: 0) }
-  @inline(__always) init(at pointer: UnsafePointer<Float>) { lanes = Lanes(at: pointer) }
-  @inline(__always) func store(at pointer: UnsafeMutablePointer<Float>) { lanes.store(at: pointer) }
-
-  @inline(__always)
-  mutating func addProduct(_ x: Float, _ row: UnsafePointer<Float>) {
-    lanes = fma(Lanes(repeating: x), Lanes(at: row), lanes)
-  }
-
-  @inline(__always)
-  mutating func add(_ row: UnsafePointer<Float>) { lanes = Lanes(at: row) + lanes }
-
-  @inline(__always)
-  static func + (a: Single, b: Single) -> Single {
-    var result = a
-    result.lanes = a.lanes + b.lanes
-    return result
-  }
-
-  @inline(__always)
-  func rectified() -> Single {
-    var result = self
-    result.lanes = lanes.replacing(with: 0, where: lanes .<= Lanes(repeating: 0))
-    return result
-  }
-
-  @inline(__always)
-  func whereActive(_ h: UnsafePointer<Float>) -> Single {
-    var result = self
-    result.lanes = lanes.replacing(with: 0, where: Lanes(at: h) .<= Lanes(repeating: 0))
-    return result
-  }
-
-  @inline(__always)
-  func update<U: UpdateRule>(
-    _ rule: U, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>
-  ) {
-    rule.apply(lanes, p, v)
-  }
+  @inline(__always) static func forEachVector(_ body: (Int) -> Void) { body(0) }
 }
 
 /// Two tiles side by side.
-struct Pair<Left: Tile, Right: Tile>: Tile {
-  var left: Left
-  var right: Right
-
+enum Pair<Left: Tile, Right: Tile>: Tile {
   @inline(__always) static var width: Int { Left.width &+ Right.width }
-  @inline(__always) init() { (left, right) = (Left(), Right()) }
 
   @inline(__always)
-  init(at pointer: UnsafePointer<Float>) {
-    (left, right) = (Left(at: pointer), Right(at: pointer + Left.width))
-  }
-
-  @inline(__always)
-  func store(at pointer: UnsafeMutablePointer<Float>) {
-    left.store(at: pointer)
-    right.store(at: pointer + Left.width)
-  }
-
-  @inline(__always)
-  mutating func addProduct(_ x: Float, _ row: UnsafePointer<Float>) {
-    left.addProduct(x, row)
-    right.addProduct(x, row + Left.width)
-  }
-
-  @inline(__always)
-  mutating func add(_ row: UnsafePointer<Float>) {
-    left.add(row)
-    right.add(row + Left.width)
-  }
-
-  @inline(__always)
-  static func + (a: Pair, b: Pair) -> Pair {
-    var result = a
-    (result.left, result.right) = (a.left + b.left, a.right + b.right)
-    return result
-  }
-
-  @inline(__always)
-  func rectified() -> Pair {
-    var result = self
-    (result.left, result.right) = (left.rectified(), right.rectified())
-    return result
-  }
-
-  @inline(__always)
-  func whereActive(_ h: UnsafePointer<Float>) -> Pair {
-    var result = self
-    (result.left, result.right) = (left.whereActive(h), right.whereActive(h + Left.width))
-    return result
-  }
-
-  @inline(__always)
-  func update<U: UpdateRule>(
-    _ rule: U, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>
-  ) {
-    left.update(rule, p, v)
-    right.update(rule, p + Left.width, v + Left.width)
+  static func forEachVector(_ body: (Int) -> Void) {
+    Left.forEachVector(body)
+    Right.forEachVector { body(Left.width &+ $0) }
   }
 }
 
@@ -142,11 +40,66 @@ typealias Tile10 = Pair<Tile8, Tile2>
 typealias Tile13 = Pair<Tile8, Pair<Tile4, Tile1>>
 typealias Tile16 = Pair<Tile8, Tile8>
 
+/// The sums of a tile. To the eye they are local memory; since every access has a constant offset, the
+/// compiler keeps them in registers. (As one large value that changes in a loop they were copied back
+/// and forth on the stack.)
+struct Sums<T: Tile> {
+  let memory: UnsafeMutablePointer<Float>
+
+  @inline(__always)
+  func clear() { T.forEachVector { Lanes(repeating: 0).store(at: memory + $0) } }
+
+  @inline(__always)
+  func load(_ row: UnsafePointer<Float>) {
+    T.forEachVector { Lanes(at: row + $0).store(at: memory + $0) }
+  }
+
+  @inline(__always)
+  func store(at row: UnsafeMutablePointer<Float>) {
+    T.forEachVector { Lanes(at: memory + $0).store(at: row + $0) }
+  }
+
+  /// sums = x * row + sums, rounded once for each element.
+  @inline(__always)
+  func addProduct(_ x: Float, _ row: UnsafePointer<Float>) {
+    let factor = Lanes(repeating: x)
+    T.forEachVector { fma(factor, Lanes(at: row + $0), Lanes(at: memory + $0)).store(at: memory + $0) }
+  }
+
+  /// sums = row + sums
+  @inline(__always)
+  func add(_ row: UnsafePointer<Float>) {
+    T.forEachVector { (Lanes(at: row + $0) + Lanes(at: memory + $0)).store(at: memory + $0) }
+  }
+}
+
+/// As much local memory as the widest tile needs.
+typealias SumMemory = (
+  Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes,
+  Lanes,
+  Lanes
+)
+
+@inline(__always)
+func zeroSums() -> SumMemory {
+  let zero = Lanes(repeating: 0)
+  return (
+    zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+  )
+}
+
+extension Sums {
+  @inline(__always)
+  init(_ memory: UnsafeMutableRawBufferPointer) {
+    self.memory = memory.baseAddress!.assumingMemoryBound(to: Float.self)
+  }
+}
+
 /// Work that treats the hidden units tile by tile.
 protocol TileKernel {
   /// Does items first ..< last for the hidden units from `column` on, as many as the tile holds.
   static func run<T: Tile>(
-    _ tile: T.Type, _ step: tlnk_step, column: Int, first: Int, last: Int)
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int)
 }
 
 /// The widths that exist, in vectors, from narrow to wide. The widest leaves registers for the factors:
@@ -186,9 +139,11 @@ func strideForHidden(_ hidden: Int) -> Int {
 
 /// Runs a kernel over all hidden units.
 @inline(__always)
-func forEachTile<K: TileKernel>(_ kernel: K.Type, _ step: tlnk_step, first: Int, last: Int) {
-  let vectors = step.stride / Lanes.count
-  let full = fullTileWidth(covering: (step.hidden &+ Lanes.count &- 1) / Lanes.count)
+func forEachTile<K: TileKernel>(
+  _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
+) {
+  let vectors = step.pointee.stride / Lanes.count
+  let full = fullTileWidth(covering: (step.pointee.hidden &+ Lanes.count &- 1) / Lanes.count)
   var done = 0
   while done < vectors {
     let width = done &+ full <= vectors ? full : vectors &- done

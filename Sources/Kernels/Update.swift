@@ -3,54 +3,61 @@
 
 import CKernels
 
-/// Applies a gradient to one vector of parameters and their momentum.
-protocol UpdateRule {
-  func apply(_ gradient: Lanes, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>)
+/// Updates `count` parameters `p` and their momentum `v`, a whole number of vectors, with gradient `g`.
+@inline(never)
+func update(
+  _ g: UnsafePointer<Float>, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>,
+  count: Int, _ step: UnsafePointer<tlnk_step>
+) {
+  let s = step.pointee
+  let isPlain =
+    s.has_momentum != 0 && s.one_minus_dampening == 1 && s.weight_decay == 0 && s.nesterov == 0
+    && s.maximize == 0
+  if isPlain {
+    updatePlain(g, p, v, count, Lanes(repeating: s.minus_learning_rate), Lanes(repeating: s.momentum))
+  } else {
+    updateFully(g, p, v, count, step)
+  }
 }
 
-/// Momentum and nothing else, as the article trains: v = momentum * v + g, p = p - rate * v.
-/// (On the first step v is -0 and momentum * v + g is g, also where g is -0.)
-struct PlainMomentum: UpdateRule {
-  let minusRate: Lanes
-  let momentum: Lanes
-
-  @inline(__always)
-  init(_ step: tlnk_step) {
-    minusRate = Lanes(repeating: step.minus_learning_rate)
-    momentum = Lanes(repeating: step.momentum)
-  }
-
-  static func fits(_ step: tlnk_step) -> Bool {
-    step.has_momentum != 0 && step.one_minus_dampening == 1 && step.weight_decay == 0
-      && step.nesterov == 0 && step.maximize == 0
-  }
-
-  @inline(__always)
-  func apply(_ gradient: Lanes, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>) {
-    let velocity = Lanes(at: v) * momentum + gradient
-    velocity.store(at: v)
-    fma(velocity, minusRate, Lanes(at: p)).store(at: p)
+/// Momentum and nothing else, as the article trains: v = momentum v + g, p = p - rate v. On the first
+/// step v is -0, and momentum v + g is g, also where g is -0.
+@inline(__always)
+private func updatePlain(
+  _ g: UnsafePointer<Float>, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>,
+  _ count: Int, _ minusRate: Lanes, _ momentum: Lanes
+) {
+  var index = 0
+  while index < count {
+    let velocity = Lanes(at: v + index) * momentum + Lanes(at: g + index)
+    velocity.store(at: v + index)
+    fma(velocity, minusRate, Lanes(at: p + index)).store(at: p + index)
+    index &+= Lanes.count
   }
 }
 
 /// Every option of torch.optim.SGD.
-struct FullRule: UpdateRule {
-  let step: tlnk_step
-
-  @inline(__always)
-  func apply(_ gradient: Lanes, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>) {
-    let parameter = Lanes(at: p)
-    var g = gradient
-    if step.maximize != 0 { g = -g }
-    if step.weight_decay != 0 { g = fma(parameter, Lanes(repeating: step.weight_decay), g) }
-    if step.has_momentum != 0 {
-      let momentum = Lanes(repeating: step.momentum)
-      // The first step takes the gradient as it is, without dampening.
-      let share = Lanes(repeating: step.first != 0 ? 1 : step.one_minus_dampening)
-      let velocity = fma(g, share, Lanes(at: v) * momentum)
-      velocity.store(at: v)
-      g = step.nesterov != 0 ? fma(velocity, momentum, g) : velocity
+@inline(never)
+private func updateFully(
+  _ gradient: UnsafePointer<Float>, _ p: UnsafeMutablePointer<Float>,
+  _ v: UnsafeMutablePointer<Float>, _ count: Int, _ step: UnsafePointer<tlnk_step>
+) {
+  let s = step.pointee
+  let momentum = Lanes(repeating: s.momentum)
+  // The first step takes the gradient as it is, without dampening.
+  let share = Lanes(repeating: s.first != 0 ? 1 : s.one_minus_dampening)
+  var index = 0
+  while index < count {
+    let parameter = Lanes(at: p + index)
+    var g = Lanes(at: gradient + index)
+    if s.maximize != 0 { g = -g }
+    if s.weight_decay != 0 { g = fma(parameter, Lanes(repeating: s.weight_decay), g) }
+    if s.has_momentum != 0 {
+      let velocity = fma(g, share, Lanes(at: v + index) * momentum)
+      velocity.store(at: v + index)
+      g = s.nesterov != 0 ? fma(velocity, momentum, g) : velocity
     }
-    fma(g, Lanes(repeating: step.minus_learning_rate), parameter).store(at: p)
+    fma(g, Lanes(repeating: s.minus_learning_rate), parameter).store(at: p + index)
+    index &+= Lanes.count
   }
 }

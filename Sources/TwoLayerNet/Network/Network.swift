@@ -113,7 +113,7 @@ extension Network {
 
   /// The index of each row's largest logit, the lowest if there are several.
   public func predict(
-    _ features: UnsafeBufferPointer<Float>, rows: Int, into labels: UnsafeMutableBufferPointer<Int>
+    _ features: UnsafeBufferPointer<Float>, rows: Int, into labels: UnsafeMutableBufferPointer<Int64>
   ) throws(Failure) {
     try checkRows(features, rows: rows)
     // In passes, so that the logits need little room however many rows there are.
@@ -125,7 +125,8 @@ extension Network {
       let count = min(rowsPerPass, rows - first)
       try engine.logits(features.baseAddress! + first * shape.input, rows: count, into: values.base)
       for row in 0..<count {
-        labels[first + row] = largestIndex(values.base + row * outputs, spacing: 1, count: outputs)
+        labels[first + row] = Int64(
+          largestIndex(values.base + row * outputs, spacing: 1, count: outputs))
       }
       first += count
     }
