@@ -8,10 +8,11 @@ import PackageDescription
 
 let embedded = Context.environment["TLN_EMBEDDED"] == "1"
 
-let engineSettings: [SwiftSetting] =
-  embedded
-  ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])]
-  : []
+let embeddedSettings: [SwiftSetting] =
+  embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])] : []
+
+// The time goes into the kernels; everything around them is built small.
+let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize"])] : [])
 
 // The CPU kernels: one folder of sources, compiled once for each instruction set (the folders beside it
 // are links to it). The linker takes the first copy of a symbol that several objects share, in the order
@@ -29,12 +30,12 @@ let kernelTargets: [Target] =
   [
     .target(
       name: "Kernels", dependencies: ["CKernels"],
-      swiftSettings: engineSettings + [.unsafeFlags(["-Ounchecked"], .when(configuration: .release))])
+      swiftSettings: embeddedSettings + [.unsafeFlags(["-Ounchecked"], .when(configuration: .release))])
   ]
   + instructionSets.map { set in
     .target(
       name: set.target, dependencies: ["CKernels"],
-      swiftSettings: engineSettings + [
+      swiftSettings: embeddedSettings + [
         .define(set.define),
         .unsafeFlags(["-Xcc", "-march=\(set.march)"]),
         .unsafeFlags(["-Ounchecked"], .when(configuration: .release)),

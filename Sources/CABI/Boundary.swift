@@ -123,8 +123,11 @@ func readOptions<T>(
     where bytes.load(fromByteOffset: offset, as: UInt8.self) != 0 {
       throw Failure(
         .unsupported,
-        "\(name) has options that this version does not know: struct_size is \(size), known are "
-          + "\(MemoryLayout<T>.size)")
+        """
+        \(name) has options that this version does not know: struct_size is \(size), known are \
+        \(MemoryLayout<T>.size)
+        """
+      )
     }
   }
   return result

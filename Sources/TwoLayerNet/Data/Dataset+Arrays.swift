@@ -27,7 +27,9 @@ extension Dataset {
     let stride = rowStride == 0 ? rowBytes : rowStride
     guard stride >= rowBytes, stride % type.byteCount == 0 else {
       throw .invalidArgument(
-        "row_stride_bytes is \(rowStride), but must be a multiple of \(type.byteCount), at least \(rowBytes)"
+        """
+        row_stride_bytes is \(rowStride), but must be a multiple of \(type.byteCount), at least \(rowBytes)
+        """
       )
     }
     guard !rows.multipliedReportingOverflow(by: stride).overflow else {

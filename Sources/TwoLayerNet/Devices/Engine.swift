@@ -38,8 +38,9 @@ protocol Optimizer: AnyObject {
   func writeMomentum(_ parameter: Parameter, from values: UnsafeBufferPointer<Float>) throws(Failure)
 
   /// One step for each batch: batch b is rows order[b * batchSize ..< (b + 1) * batchSize] of the
-  /// dataset, the last one smaller where the order ends. Writes each batch's loss and returns how many steps were taken; fewer than asked for
-  /// only if the loss of the next one is not finite, which is then written too, and that step not taken.
+  /// dataset, the last one smaller where the order ends. Writes each batch's loss and
+  /// returns how many steps were taken; fewer than asked for only if the loss of the next one is not
+  /// finite, which is then written too, and that step not taken.
   func step(
     _ dataset: Dataset, order: UnsafeBufferPointer<UInt32>, batchSize: Int,
     losses: UnsafeMutableBufferPointer<Float>

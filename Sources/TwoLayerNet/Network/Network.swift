@@ -48,8 +48,9 @@ public final class Network {
   /// The most threads that may be asked for.
   public static let threadLimit = 1024
 
-  /// Draws one Linear layer: the weight, then the bias. Both are uniform in ±1/sqrt(inputs), but PyTorch
-  /// gets to the weight's bound by way of kaiming_uniform_ with a = sqrt(5), which rounds differently.
+  /// Draws one Linear layer: the weight, then the bias. Both are uniform in ±1/sqrt(inputs), but
+  /// PyTorch gets to the weight's bound by way of kaiming_uniform_ with a = sqrt(5), which rounds
+  /// differently.
   private func initialize(_ weight: Parameter, _ bias: Parameter, inputs: Int) throws(Failure) {
     let root = Double(inputs).squareRoot()
     let slope = 5.0.squareRoot()

@@ -104,7 +104,8 @@ public final class Trainer {
   /// Ends a running or the next `fit` after its current step. From any thread, also in a signal handler.
   public func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
-  /// Trains until `count` more epochs have ended; one that was left half-way is finished first and counts.
+  /// Trains until `count` more epochs have ended; one that was left half-way is finished first and
+  /// counts.
   ///
   /// - Parameter progress: called after every step; false stops the training.
   public func fit(
@@ -190,9 +191,11 @@ public final class Trainer {
     if let epoch = position.unfinished {
       guard epoch.rows == dataset.rows, epoch.batchSize == options.batchSize else {
         throw .invalidArgument(
-          "epoch \(position.epochs + 1) was begun with \(epoch.rows) rows in batches of "
-            + "\(epoch.batchSize); it cannot go on with \(dataset.rows) rows in batches of "
-            + "\(options.batchSize)")
+          """
+          epoch \(position.epochs + 1) was begun with \(epoch.rows) rows in batches of \(epoch.batchSize); \
+          it cannot go on with \(dataset.rows) rows in batches of \(options.batchSize)
+          """
+        )
       }
       return epoch
     }
@@ -218,7 +221,10 @@ public final class Trainer {
 
   private static func lossNotFinite(epoch: Int, step: Int) -> Failure {
     .invalidArgument(
-      "the loss of epoch \(epoch), step \(step) is not finite; training stopped, and the network keeps "
-        + "the parameters it had before that step. A smaller learning rate may help")
+      """
+      the loss of epoch \(epoch), step \(step) is not finite; training stopped, and the network keeps the \
+      parameters it had before that step. A smaller learning rate may help
+      """
+    )
   }
 }

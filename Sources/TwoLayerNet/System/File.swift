@@ -145,7 +145,8 @@ struct FileWriter: ~Copyable {
     #endif
   }
 
-  /// The path that a chain of symbolic links leads to, so that the link stays and its target is replaced.
+  /// The path that a chain of symbolic links leads to, so that the link stays and its target is
+  /// replaced.
   private static func resolvingLinks(_ path: String) -> String {
     guard let resolved = path.withCString({ realpath($0, nil) }) else { return path }
     defer { free(resolved) }
@@ -160,9 +161,9 @@ struct FileWriter: ~Copyable {
 
 extension Failure {
   /// What the last system call said, after what was tried.
-  static func system(_ what: String, code: Int32 = tlns_errno()) -> Failure {
+  static func system(_ what: Message, code: Int32 = tlns_errno()) -> Failure {
     let reason = String(capacity: 256) { tlns_error_text(code, $0, 256) }
-    return .ioError("\(what): \(reason)")
+    return .ioError("\(what.text): \(reason)")
   }
 }
 
