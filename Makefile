@@ -1,0 +1,98 @@
+# One front door. `make` builds the library and the command line; `make train` runs the main job;
+# `make test` passes all tests; `make install PREFIX=... DESTDIR=...` installs like any C library.
+
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+INCDIR  ?= $(PREFIX)/include
+BINDIR  ?= $(PREFIX)/bin
+SWIFT   ?= swift
+PYTHON  ?= python3
+OBJCOPY ?= objcopy
+DATA    ?=
+
+version_of = $(shell sed -n 's/^\#define TLN_VERSION_$(1) //p' include/twolayernet.h)
+MAJOR   := $(call version_of,MAJOR)
+VERSION := $(MAJOR).$(call version_of,MINOR).$(call version_of,PATCH)
+SONAME  := libtwolayernet.so.$(MAJOR)
+LIBRARY := libtwolayernet.so.$(VERSION)
+
+EMBEDDED := .build-embedded/release
+RELEASE  := .build/release
+VENV     := .venv
+
+all: lib cli
+
+# ------------------------------------------------------------------ building
+
+# The C library, in Embedded Swift: dist/libtwolayernet.so and dist/libtwolayernet.a.
+lib: setup
+	TLN_EMBEDDED=1 $(SWIFT) build -c release --product twolayernet --scratch-path .build-embedded \
+	  --disable-local-rpath
+	mkdir -p dist
+	cp $(EMBEDDED)/libtwolayernet.so dist/$(LIBRARY)
+	strip dist/$(LIBRARY)
+	ln -sf $(LIBRARY) dist/$(SONAME)
+	ln -sf $(SONAME) dist/libtwolayernet.so
+	rm -f dist/libtwolayernet.a
+	ld -r --force-group-allocation -o dist/twolayernet.o $(EMBEDDED)/*.build/*.o
+	$(OBJCOPY) --wildcard --keep-global-symbol='tln_*' --strip-unneeded dist/twolayernet.o
+	ar rcs dist/libtwolayernet.a dist/twolayernet.o
+	rm dist/twolayernet.o
+
+# The command line, with the Swift runtime inside, so that it runs where no Swift is.
+cli: setup
+	$(SWIFT) build -c release --product twolayernet --static-swift-stdlib
+
+# What a fresh machine lacks: zlib's header and pkg-config, installed if permitted, else named.
+setup:
+	@Tests/setup.sh system
+
+$(VENV)/ready: Tests/requirements.txt Tests/setup.sh
+	Tests/setup.sh python $(PYTHON) $(VENV)
+
+# ------------------------------------------------------------------- running
+
+# Trains on MNIST (found in data/, or downloaded; DATA=directory to use another) and tests the result.
+train: cli
+	$(RELEASE)/twolayernet train $(if $(DATA),--data $(DATA)) --output mnist.pth
+	$(RELEASE)/twolayernet test $(if $(DATA),--data $(DATA)) --model mnist.pth
+
+test: lib cli $(VENV)/ready
+	$(VENV)/bin/python Tests/run.py
+
+# ---------------------------------------------------------------- installing
+
+dist/twolayernet.pc: bindings/c/twolayernet.pc.in include/twolayernet.h FORCE
+	mkdir -p dist
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCDIR@|$(INCDIR)|' \
+	  -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+dist/twolayernetConfigVersion.cmake: bindings/c/twolayernetConfigVersion.cmake.in FORCE
+	mkdir -p dist
+	sed -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJOR@|$(MAJOR)|' $< > $@
+
+install: all dist/twolayernet.pc dist/twolayernetConfigVersion.cmake
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/twolayernet \
+	  $(DESTDIR)$(INCDIR) $(DESTDIR)$(BINDIR)
+	install -m 755 dist/$(LIBRARY) $(DESTDIR)$(LIBDIR)/$(LIBRARY)
+	ln -sf $(LIBRARY) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libtwolayernet.so
+	install -m 644 dist/libtwolayernet.a $(DESTDIR)$(LIBDIR)/libtwolayernet.a
+	install -m 644 include/twolayernet.h $(DESTDIR)$(INCDIR)/twolayernet.h
+	install -m 644 dist/twolayernet.pc $(DESTDIR)$(LIBDIR)/pkgconfig/twolayernet.pc
+	install -m 644 bindings/c/twolayernetConfig.cmake dist/twolayernetConfigVersion.cmake \
+	  $(DESTDIR)$(LIBDIR)/cmake/twolayernet/
+	install -m 755 -s $(RELEASE)/twolayernet $(DESTDIR)$(BINDIR)/twolayernet
+
+uninstall:
+	rm -f $(DESTDIR)$(LIBDIR)/libtwolayernet.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
+	  $(DESTDIR)$(LIBDIR)/$(LIBRARY) $(DESTDIR)$(LIBDIR)/libtwolayernet.a \
+	  $(DESTDIR)$(INCDIR)/twolayernet.h $(DESTDIR)$(LIBDIR)/pkgconfig/twolayernet.pc \
+	  $(DESTDIR)$(BINDIR)/twolayernet
+	rm -rf $(DESTDIR)$(LIBDIR)/cmake/twolayernet
+
+clean:
+	rm -rf .build .build-embedded dist $(VENV)
+
+FORCE:
+.PHONY: all lib cli setup train test install uninstall clean FORCE
