@@ -8,8 +8,9 @@ import PackageDescription
 
 let embedded = Context.environment["TLN_EMBEDDED"] == "1"
 
+// A section for each function, so that the linker leaves out what nothing calls.
 let embeddedSettings: [SwiftSetting] =
-  embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])] : []
+  embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"])] : []
 
 // The time goes into the kernels; everything around them is built small.
 let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize"])] : [])
