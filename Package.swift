@@ -10,7 +10,10 @@ let embedded = Context.environment["TLN_EMBEDDED"] == "1"
 
 // A section for each function, so that the linker leaves out what nothing calls.
 let embeddedSettings: [SwiftSetting] =
-  embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"])] : []
+  embedded
+  ? [
+    .enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"]),
+  ] : []
 
 // The time goes into the kernels; everything around them is built small.
 let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize"])] : [])
@@ -27,19 +30,21 @@ let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize"])] :
   let instructionSets: [(target: String, define: String, march: String)] = []
 #endif
 
+// The kernels' only arithmetic that could trap is on indices that the engine has checked.
+let kernelSettings = embeddedSettings + [.unsafeFlags(["-Ounchecked"], .when(configuration: .release))]
+
 let kernelTargets: [Target] =
   [
     .target(
       name: "Kernels", dependencies: ["CKernels"],
-      swiftSettings: embeddedSettings + [.unsafeFlags(["-Ounchecked"], .when(configuration: .release))])
+      swiftSettings: kernelSettings)
   ]
   + instructionSets.map { set in
     .target(
       name: set.target, dependencies: ["CKernels"],
-      swiftSettings: embeddedSettings + [
+      swiftSettings: kernelSettings + [
         .define(set.define),
         .unsafeFlags(["-Xcc", "-march=\(set.march)"]),
-        .unsafeFlags(["-Ounchecked"], .when(configuration: .release)),
       ])
   }
 
@@ -82,7 +87,9 @@ let package = Package(
     + (embedded
       ? []
       : [
-        .testTarget(name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem"])
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        .testTarget(
+          name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "TestSupport"]),
       ]),
   swiftLanguageModes: [.v6]
 )

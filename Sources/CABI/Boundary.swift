@@ -2,7 +2,7 @@
 // and whatever comes from C is checked before Swift touches it.
 
 internal import CSystem
-public import CTwoLayerNet
+internal import CTwoLayerNet
 internal import TwoLayerNet
 
 /// Runs the body of an exported function.

@@ -21,12 +21,13 @@
 /* Everything a training step or an evaluation works on. Arrays are float32; `stride` is the number of
  * hidden units rounded up, the units beyond `hidden` are zero throughout.
  *
- *   x            rows pointers to `inputs` features: bytes or floats
+ *   x            [rows][x_stride bytes] features, bytes or floats; zero from `inputs` on
  *   w1, v1       [inputs][stride]     layers.0.weight transposed, and its momentum
  *   b1, vb1      [stride]
  *   w2, v2       [outputs][stride]
  *   b2, vb2      [outputs]
- *   x_t          [inputs][capacity]   the batch's features transposed, of x's type
+ *   x_t          [inputs][capacity]   x transposed, of the same type
+ *   w2_t         [hidden][outputs rounded up to 16], w2 transposed; only if a product needs it
  *   h            [rows][stride]       hidden units after ReLU
  *   partial      [rows][stride]       working memory
  *   logits       [outputs][capacity]  class by class, so that vectors run over samples
@@ -36,17 +37,22 @@
  *   g1           [inputs][stride]     gradient of w1 so far; only for batches of several panels
  */
 typedef struct tlnk_step {
-  ptrdiff_t rows, inputs, hidden, outputs;
+  ptrdiff_t rows;      /* in these arrays */
+  ptrdiff_t first_row; /* the place of their first in the batch, a multiple of 4; 0 in training */
+  ptrdiff_t batch;     /* rows in the batch, on which the order of sums depends */
+  ptrdiff_t inputs, hidden, outputs;
   ptrdiff_t stride;
   ptrdiff_t capacity; /* rows rounded up to a multiple of 64 */
-  const void *const *x;
+  ptrdiff_t x_stride; /* a multiple of 64 */
+  const void *x;
   const int32_t *labels;
   const float *byte_values; /* what each byte stands for: 256 values */
   float *w1, *b1, *w2, *b2;
   float *v1, *vb1, *v2, *vb2;
   void *x_t;
+  float *w2_t;
   float *h, *partial, *logits, *d_logits, *target, *d_h, *g1;
-  /* The optimiser. On the first step momentum buffers hold -0 and `first` is 1. */
+  /* the optimiser; `first` says that there is no momentum yet */
   float minus_learning_rate, momentum, one_minus_dampening, weight_decay;
   int32_t first, nesterov, maximize, has_momentum;
 } tlnk_step;
@@ -59,12 +65,14 @@ typedef struct tlnk_kernels {
   ptrdiff_t lanes; /* floats in a vector */
   ptrdiff_t (*stride)(ptrdiff_t hidden); /* tlnk_step.stride */
   /* forward; items are samples */
-  tlnk_kernel hidden_u8, hidden_f32;           /* h = max(x w1 + b1, 0) */
-  tlnk_kernel logits;                          /* logits = h w2' + b2 */
-  tlnk_kernel loss;                            /* target, d_logits; samples in multiples of 16 */
+  tlnk_kernel hidden_u8, hidden_f32; /* h = max(x w1 + b1, 0) */
+  tlnk_kernel logits;                /* logits = h w2' + b2; needs w2_t if logits_need_w2_t */
+  tlnk_kernel loss;                  /* target, d_logits; samples in multiples of 16 */
+  int32_t (*logits_need_w2_t)(ptrdiff_t batch, ptrdiff_t hidden, ptrdiff_t outputs);
+  tlnk_kernel transpose_w2;          /* w2_t; items are outputs */
   /* backward; items are samples */
-  tlnk_kernel hidden_gradient;                 /* d_h = d_logits w2 where h > 0 */
-  tlnk_kernel transpose_u8, transpose_f32;     /* x_t; samples in multiples of 16 */
+  tlnk_kernel hidden_gradient;             /* d_h = d_logits w2 where h > 0 */
+  tlnk_kernel transpose_u8, transpose_f32; /* x_t; samples in multiples of 16 */
   /* gradient and update of the parameters */
   tlnk_kernel hidden_update_u8, hidden_update_f32; /* w1, v1; items are inputs */
   tlnk_kernel output_update;                       /* w2, v2; items are outputs */
@@ -76,6 +84,9 @@ void tlnk_kernels_baseline(tlnk_kernels *out_kernels);
 void tlnk_kernels_avx2(tlnk_kernels *out_kernels);
 void tlnk_kernels_avx512(tlnk_kernels *out_kernels);
 #endif
+
+/* Asks for a cache line that is needed after a while. */
+static inline void tlnk_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
 
 /* Bit i says whether byte i is not zero. */
 static inline uint64_t tlnk_nonzero_bytes_64(const uint8_t *bytes) {
@@ -128,12 +139,12 @@ static inline uint64_t tlnk_nonzero_floats_64(const float *floats) {
   return mask;
 }
 
-/* 16 x 16 bytes transposed: byte (r, c) of the sixteen rows goes to out[c * out_stride + r]. */
-static inline void tlnk_transpose_bytes_16(const uint8_t *const *rows, ptrdiff_t column, uint8_t *out,
+/* 16 x 16 bytes transposed: byte (r, c) goes to out[c * out_stride + r]. */
+static inline void tlnk_transpose_bytes_16(const uint8_t *in, ptrdiff_t in_stride, uint8_t *out,
                                            ptrdiff_t out_stride) {
   typedef uint8_t vec __attribute__((vector_size(16)));
   vec v[16], t[16];
-  for (int r = 0; r < 16; r++) __builtin_memcpy(&v[r], rows[r] + column, 16);
+  for (int r = 0; r < 16; r++) __builtin_memcpy(&v[r], in + r * in_stride, 16);
   /* Four rounds of interleaving row r with row r + 8 are a transposition. */
   for (int round = 0; round < 4; round++) {
     for (int r = 0; r < 8; r++) {

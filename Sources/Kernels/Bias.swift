@@ -1,72 +1,92 @@
-// The gradients of the biases: sums over the samples of a batch, in the tree in which PyTorch's sum
-// over the first dimension adds (ATen's cascade sum with AVX2's vectors of 8).
+// The gradients of the biases: sums over the samples of a batch, in the tree in which PyTorch's sum over
+// the first dimension adds (ATen's cascade sum with vectors of 8).
 
 import CKernels
 
 /// Gradient and update of both biases.
 func biasUpdate(_ step: UnsafePointer<tlnk_step>) {
   let s = step.pointee
-  var column = 0
-  while column < s.hidden {
-    let gradients = UnsafePointer(s.d_h! + column)
-    var sum = columnSum(rows: s.rows, column: column, columns: s.hidden) {
-      Lanes(at: gradients + $0 &* s.stride)
-    }
-    update(&sum, s.b1! + column, s.vb1! + column, step)
-    column &+= Lanes.count
+  sumColumns(rows: s.rows, columns: s.hidden) { row, column in
+    Lanes(at: s.d_h! + (row &* s.stride &+ column))
+  } _: { column, sum in
+    update(sum, s.b1! + column, s.vb1! + column, count: Lanes.count, step)
   }
-  column = 0
-  while column < s.outputs {
+  sumColumns(rows: s.rows, columns: s.outputs) { row, column in
     let count = s.outputs &- column < Lanes.count ? s.outputs &- column : Lanes.count
-    let gradients = UnsafePointer(s.d_logits! + column &* s.capacity)
-    var sum = columnSum(rows: s.rows, column: column, columns: s.outputs) { row in
-      var lanes = Lanes(repeating: 0)
-      for index in 0..<count { lanes[index] = gradients[index &* s.capacity &+ row] }
-      return lanes
+    var lanes = Lanes(repeating: 0)
+    for index in 0..<count { lanes[index] = s.d_logits![(column &+ index) &* s.capacity &+ row] }
+    return lanes
+  } _: { column, sum in
+    update(sum, s.b2! + column, s.vb2! + column, count: Lanes.count, step)
+  }
+}
+
+/// Calls `body` with the sums over all rows of each vector of columns.
+@inline(__always)
+private func sumColumns(
+  rows: Int, columns: Int, _ element: (Int, Int) -> Lanes, _ body: (Int, UnsafePointer<Float>) -> Void
+) {
+  // So many columns are added up in one run over the rows, the others in four interleaved ones.
+  let inOneRun = columns >= 8 ? columns & ~31 : columns & ~3
+  var column = 0
+  while column < columns {
+    var sum = Lanes(repeating: 0)
+    if columns == 1 {
+      sum = singleColumn(rows: rows) { element($0, 0) }
+    } else {
+      if column < inOneRun { sum = run(count: rows) { element($0, column) } }
+      if column &+ Lanes.count > inOneRun {
+        let other = fourRuns(count: rows) { element($0, column) }
+        for lane in 0..<Lanes.count where column &+ lane >= inOneRun { sum[lane] = other[lane] }
+      }
     }
-    update(&sum, s.b2! + column, s.vb2! + column, step)
+    withUnsafeBytes(of: &sum) { body(column, $0.baseAddress!.assumingMemoryBound(to: Float.self)) }
     column &+= Lanes.count
   }
 }
 
-/// One vector of gradients.
-private func update(
-  _ gradient: inout Lanes, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>,
-  _ step: UnsafePointer<tlnk_step>
-) {
-  withUnsafeBytes(of: &gradient) {
-    update(
-      $0.baseAddress!.assumingMemoryBound(to: Float.self), p, v, count: Lanes.count, step)
-  }
-}
-
-/// The sum over all rows of the vector that starts at `column`: in one run where the columns come in
-/// whole groups of 32, else in four interleaved runs.
+/// A matrix of one column is a vector: eight lanes over the rows, each in four runs, added to the sum of
+/// the rows that are left over.
 @inline(__always)
-private func columnSum(rows: Int, column: Int, columns: Int, _ row: (Int) -> Lanes) -> Lanes {
-  if column < columns & ~31 { return cascade(count: rows, row) }
-  let quarter = rows / 4
-  var sum = cascade(count: quarter) { row($0 &* 4) }
-  for index in (quarter &* 4)..<rows { sum = sum + row(index) }
-  for run in 1..<4 { sum = sum + cascade(count: quarter) { row($0 &* 4 &+ run) } }
+private func singleColumn(rows: Int, _ row: (Int) -> Lanes) -> Lanes {
+  if rows < 8 { return fourRuns(count: rows, row) }
+  let vectors = rows / 8
+  var sum = Lanes(repeating: 0)
+  for index in (vectors &* 8)..<rows { sum = sum + row(index) }
+  for lane in 0..<8 { sum = sum + fourRuns(count: vectors) { row($0 &* 8 &+ lane) } }
   return sum
 }
 
-/// Sixteen rows are added up, then carried to the next of four sums, like digits.
 @inline(__always)
-private func cascade(count: Int, _ row: (Int) -> Lanes) -> Lanes {
+private func fourRuns(count: Int, _ row: (Int) -> Lanes) -> Lanes {
+  let quarter = count / 4
+  var sum = Lanes(repeating: 0)
+  for part in 0..<4 {
+    let partial = run(count: quarter) { row($0 &* 4 &+ part) }
+    sum = part == 0 ? partial : sum + partial
+    if part == 0 { for index in (quarter &* 4)..<count { sum = sum + row(index) } }
+  }
+  return sum
+}
+
+/// Blocks of rows are added up, and each full block is carried to the next of four sums, like digits.
+@inline(__always)
+private func run(count: Int, _ row: (Int) -> Lanes) -> Lanes {
+  // Blocks of 16, and more only for more than 2^19 rows.
+  let bits = bitsOfBlock(count)
+  let block = 1 &<< bits
   let zero = Lanes(repeating: 0)
   var (sum0, sum1, sum2, sum3) = (zero, zero, zero, zero)
   var index = 0
-  while index &+ 16 <= count {
-    for _ in 0..<16 {
+  while index &+ block <= count {
+    for _ in 0..<block {
       sum0 = sum0 + row(index)
       index &+= 1
     }
     (sum1, sum0) = (sum1 + sum0, zero)
-    if index & 0xf0 == 0 {
+    if (index &>> bits) & (block &- 1) == 0 {
       (sum2, sum1) = (sum2 + sum1, zero)
-      if index & 0xf00 == 0 { (sum3, sum2) = (sum3 + sum2, zero) }
+      if (index &>> (2 &* bits)) & (block &- 1) == 0 { (sum3, sum2) = (sum3 + sum2, zero) }
     }
   }
   while index < count {
@@ -74,4 +94,11 @@ private func cascade(count: Int, _ row: (Int) -> Lanes) -> Lanes {
     index &+= 1
   }
   return ((sum0 + sum1) + sum2) + sum3
+}
+
+@inline(__always)
+private func bitsOfBlock(_ count: Int) -> Int {
+  if count <= 2 { return 4 }
+  let logarithm = 64 &- (count &- 1).leadingZeroBitCount
+  return logarithm / 4 > 4 ? logarithm / 4 : 4
 }

@@ -59,12 +59,12 @@ func log(_ x: Lanes) -> Lanes {
     unsafeBitCast(x, to: Integers.self) &- (exponent &<< Integers(repeating: 23)), to: Lanes.self)
   // t = (m - 1) / (m + 1), then log m = 2 atanh t
   let one = Lanes(repeating: 1)
-  let n = Double2(adding: -one, m)
+  let n = Double2(adding: Lanes(repeating: -1), m)
   let d = Double2(adding: one, m)
   let reciprocal = one / d.high
   let quotient = n.high * reciprocal
-  let u = fma(reciprocal, n.high, -quotient)
-  let v = fma(-d.low, reciprocal, fma(-d.high, reciprocal, one))
+  let u = fma(reciprocal, n.high, quotient.negated)
+  let v = fma(d.low.negated, reciprocal, fma(d.high.negated, reciprocal, one))
   let t = Double2(quotient, fma(quotient, v, fma(n.low, reciprocal, u)))
   let square = t.high * t.high
   var p = Lanes(repeating: 0.3027294874e+0)
@@ -76,7 +76,7 @@ func log(_ x: Lanes) -> Lanes {
     Lanes(repeating: 0.69314718246459960938), Lanes(repeating: -1.904654323148236017e-09)
   )
   var sum = Double2(ln2High * e, Lanes(repeating: 0))
-  sum.low = fma(ln2Low, e, fma(ln2High, e, -sum.high))
+  sum.low = fma(ln2Low, e, fma(ln2High, e, sum.high.negated))
   let twice = Double2(t.high * Lanes(repeating: 2), t.low * Lanes(repeating: 2))
   var next = sum.high + twice.high
   sum = Double2(next, (((sum.high - next) + twice.high) + sum.low) + twice.low)

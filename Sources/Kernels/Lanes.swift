@@ -75,6 +75,13 @@ extension Lanes {
     UnsafeMutableRawPointer(pointer).storeBytes(of: self, as: Lanes.self)
   }
 
+  /// -self, also of zeros. (The standard library's minus sign subtracts from 0, which is +0 for +0.)
+  @inline(__always)
+  var negated: Lanes {
+    unsafeBitCast(
+      unsafeBitCast(self, to: Words.self) ^ Words(repeating: 0x8000_0000), to: Lanes.self)
+  }
+
   /// The larger of each pair; the first if either is NaN.
   @inline(__always)
   func larger(_ other: Lanes) -> Lanes { replacing(with: other, where: other .> self) }

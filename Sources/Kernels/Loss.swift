@@ -26,7 +26,7 @@ func loss(_ step: tlnk_step, first: Int, last: Int) {
       let y = (Lanes(at: logits + (output &* capacity &+ sample)) - largest) - logSum
       let isLabel = labels .== Integers(repeating: Int32(truncatingIfNeeded: output))
       target = target.replacing(with: y, where: isLabel)
-      let gradient = fma(-exp(y), share, zero.replacing(with: share, where: isLabel))
+      let gradient = fma(exp(y).negated, share, zero.replacing(with: share, where: isLabel))
       gradient.store(at: logProbabilities + (output &* capacity &+ sample))
     }
     target.store(at: step.target! + sample)

@@ -1,49 +1,68 @@
-// The second layer: logits, the gradient that goes back to the hidden units, and its own update.
+// The second layer forward: logits, class by class.
 
 import CKernels
 
 /// logits for samples first ..< last.
-///
-/// PyTorch computes outputs as dot products: the first multiple of four outputs in four lanes of
-/// products that are rounded before they are added, the rest in eight lanes.
 func logits(_ step: tlnk_step, first: Int, last: Int) {
+  if forwardIsDots(rows: step.batch, columns: step.outputs, terms: step.hidden) {
+    dotLogits(step, first: first, last: last)
+  } else {
+    panelLogits(step, first: first, last: last)
+  }
+}
+
+private func dotLogits(_ step: tlnk_step, first: Int, last: Int) {
   let (hidden, outputs, stride) = (step.hidden, step.outputs, step.stride)
-  let inFourLanes = outputs & ~3
   for sample in first..<last {
     let h = UnsafePointer(step.h! + sample &* stride)
     for output in 0..<outputs {
       let w = UnsafePointer(step.w2! + output &* stride)
-      let sum = output < inFourLanes ? dot4(h, w, hidden) : dot8(h, w, hidden)
-      step.logits![output &* step.capacity &+ sample] = sum + step.b2![output]
+      let order = DotOrder(
+        rows: step.batch, columns: outputs, terms: hidden, row: step.first_row &+ sample,
+        column: output)
+      step.logits![output &* step.capacity &+ sample] = step.b2![output] + dot(h, w, hidden, order)
     }
   }
 }
 
+/// h . w in the order of a dot; the lanes are adjacent here.
 @inline(__always)
-private func dot4(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Float {
-  var lanes = SIMD4<Float>(repeating: 0)
-  var index = 0
-  while index &+ 4 <= count {
-    let product = load4(a + index) * load4(b + index)
-    lanes = lanes + product
-    index &+= 4
+private func dot(
+  _ h: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int, _ order: DotOrder
+) -> Float {
+  var k = 0
+  var sum: Float = 0
+  while k < order.prefix {
+    let product = h[k] * w[k]
+    sum = sum + product
+    k &+= 1
   }
-  return finish(lanes, a, b, from: index, count)
-}
-
-@inline(__always)
-private func dot8(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Float {
-  var low = SIMD4<Float>(repeating: 0)
-  var high = SIMD4<Float>(repeating: 0)
-  var index = 0
-  while index &+ 8 <= count {
-    let lowProduct = load4(a + index) * load4(b + index)
-    let highProduct = load4(a + (index &+ 4)) * load4(b + (index &+ 4))
-    low = low + lowProduct
-    high = high + highProduct
-    index &+= 8
+  let end = order.lanesEnd(terms: count)
+  var low = SIMD4<Float>(sum, 0, 0, 0)
+  if order.lanes == 4 {
+    while k < end {
+      let product = load4(h + k) * load4(w + k)
+      low = low + product
+      k &+= 4
+    }
+  } else {
+    var high = SIMD4<Float>(repeating: 0)
+    while k < end {
+      let lowProduct = load4(h + k) * load4(w + k)
+      let highProduct = load4(h + (k &+ 4)) * load4(w + (k &+ 4))
+      low = low + lowProduct
+      high = high + highProduct
+      k &+= 8
+    }
+    low = low + high
   }
-  return finish(low + high, a, b, from: index, count)
+  sum = (low.x + low.z) + (low.y + low.w)
+  while k < count {
+    let product = h[k] * w[k]
+    sum = sum + product
+    k &+= 1
+  }
+  return sum
 }
 
 @inline(__always)
@@ -51,94 +70,71 @@ private func load4(_ pointer: UnsafePointer<Float>) -> SIMD4<Float> {
   UnsafeRawPointer(pointer).loadUnaligned(as: SIMD4<Float>.self)
 }
 
+/// Whether `logits` reads w2_t.
+func logitsNeedTransposedWeights(batch: Int, hidden: Int, outputs: Int) -> Bool {
+  !forwardIsDots(rows: batch, columns: outputs, terms: hidden)
+}
+
+private let outputPadding = 16
+
+/// w2_t for outputs first ..< last.
+func transposeOutputWeights(_ step: tlnk_step, first: Int, last: Int) {
+  let spacing = (step.outputs &+ outputPadding &- 1) / outputPadding &* outputPadding
+  for output in first..<last {
+    for unit in 0..<step.hidden {
+      step.w2_t![unit &* spacing &+ output] = step.w2![output &* step.stride &+ unit]
+    }
+  }
+}
+
+/// Vectors run over outputs, and four samples share each vector of weights.
+private func panelLogits(_ step: tlnk_step, first: Int, last: Int) {
+  let spacing = (step.outputs &+ outputPadding &- 1) / outputPadding &* outputPadding
+  var output = 0
+  while output < step.outputs {
+    var sample = first
+    while sample < last {
+      let count = last &- sample < 4 ? last &- sample : 4
+      panelLogits(step, output, sample, count, spacing)
+      sample &+= 4
+    }
+    output &+= Lanes.count
+  }
+}
+
 @inline(__always)
-private func finish(
-  _ lanes: SIMD4<Float>, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, from: Int, _ count: Int
-) -> Float {
-  var sum = (lanes.x + lanes.z) + (lanes.y + lanes.w)
-  for index in from..<count {
-    let product = a[index] * b[index]
-    sum = sum + product
+private func panelLogits(_ step: tlnk_step, _ output: Int, _ sample: Int, _ count: Int, _ spacing: Int) {
+  let hidden = step.hidden
+  let panel = panelLength(hidden)
+  let weights = step.w2_t! + output
+  // Samples that do not exist repeat the last one.
+  func row(_ index: Int) -> UnsafeMutablePointer<Float> {
+    step.h! + (sample &+ (index < count ? index : count &- 1)) &* step.stride
   }
-  return sum
-}
-
-/// d_h for samples first ..< last: d_logits w2, and zero where the unit was not active.
-enum HiddenGradient: TileKernel {
-  static func run<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
-  ) {
-    let (outputs, stride, capacity) = (step.pointee.outputs, step.pointee.stride, step.pointee.capacity)
-    let gradients = step.pointee.d_logits!
-    let weights = UnsafePointer(step.pointee.w2!) + column
-    let (h, result) = (step.pointee.h! + column, step.pointee.d_h! + column)
-    let panel = panelLength(outputs)
+  let (row0, row1, row2, row3) = (row(0), row(1), row(2), row(3))
+  let bias = Lanes(at: step.b2! + output)
+  var (total0, total1, total2, total3) = (bias, bias, bias, bias)
+  var start = 0
+  while start < hidden {
+    let end = start &+ panel < hidden ? start &+ panel : hidden
     let zero = Lanes(repeating: 0)
-    var memory = zeroSums()
-    withUnsafeMutableBytes(of: &memory) {
-      let sums = Sums<T>($0)
-      for sample in first..<last {
-        let target = result + sample &* stride
-        var start = 0
-        while start < outputs {
-          let end = start &+ panel < outputs ? start &+ panel : outputs
-          sums.clear()
-          for output in start..<end {
-            sums.addProduct(gradients[output &* capacity &+ sample], weights + output &* stride)
-          }
-          if start > 0 { sums.add(target) }
-          sums.store(at: target)
-          start = end
-        }
-        T.forEachVector {
-          // A unit that is NaN passes its gradient on, as in PyTorch.
-          let inactive = Lanes(at: h + (sample &* stride &+ $0)) .<= zero
-          Lanes(at: target + $0).replacing(with: 0, where: inactive).store(at: target + $0)
-        }
-      }
+    var (sum0, sum1, sum2, sum3) = (zero, zero, zero, zero)
+    for unit in start..<end {
+      let w = Lanes(at: weights + unit &* spacing)
+      sum0 = fma(Lanes(repeating: row0[unit]), w, sum0)
+      sum1 = fma(Lanes(repeating: row1[unit]), w, sum1)
+      sum2 = fma(Lanes(repeating: row2[unit]), w, sum2)
+      sum3 = fma(Lanes(repeating: row3[unit]), w, sum3)
     }
+    (total0, total1, total2, total3) = (total0 + sum0, total1 + sum1, total2 + sum2, total3 + sum3)
+    start = end
   }
-}
-
-/// Gradient and update of w2 for outputs first ..< last.
-enum OutputUpdate: TileKernel {
-  static func run<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
-  ) {
-    let (rows, stride) = (step.pointee.rows, step.pointee.stride)
-    let panel = panelLength(rows)
-    var memory = zeroSums()
-    withUnsafeMutableBytes(of: &memory) {
-      let gradient = Sums<T>($0)
-      for output in first..<last {
-        var start = 0
-        while start < rows {
-          let end = start &+ panel < rows ? start &+ panel : rows
-          panelSum(tile, step, column, output, start, end, gradient.memory)
-          start = end
-        }
-        let offset = output &* stride &+ column
-        update(
-          gradient.memory, step.pointee.w2! + offset, step.pointee.v2! + offset, count: T.width, step)
-      }
-    }
-  }
-
-  /// Adds the sum over samples start ..< end to `gradient`, which the first panel fills.
-  @inline(never)
-  private static func panelSum<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ output: Int, _ start: Int,
-    _ end: Int, _ gradient: UnsafeMutablePointer<Float>
-  ) {
-    let stride = step.pointee.stride
-    let factors = step.pointee.d_logits! + output &* step.pointee.capacity
-    let h = UnsafePointer(step.pointee.h!) + column
-    var memory = zeroSums()
-    withUnsafeMutableBytes(of: &memory) {
-      let sums = Sums<T>($0)
-      for sample in start..<end { sums.addProduct(factors[sample], h + sample &* stride) }
-      if start > 0 { sums.add(gradient) }
-      sums.store(at: gradient)
-    }
+  let outputs = step.outputs &- output < Lanes.count ? step.outputs &- output : Lanes.count
+  for lane in 0..<outputs {
+    let logits = step.logits! + ((output &+ lane) &* step.capacity &+ sample)
+    logits[0] = total0[lane]
+    if count > 1 { logits[1] = total1[lane] }
+    if count > 2 { logits[2] = total2[lane] }
+    if count > 3 { logits[3] = total3[lane] }
   }
 }

@@ -17,10 +17,24 @@ private func fill(_ out: UnsafeMutablePointer<tlnk_kernels>) {
   out.pointee = tlnk_kernels(
     lanes: Lanes.count,
     stride: { strideForHidden($0) },
-    hidden_u8: { forEachTile(HiddenForward<Byte>.self, $0!, first: $1, last: $2) },
-    hidden_f32: { forEachTile(HiddenForward<Real>.self, $0!, first: $1, last: $2) },
+    hidden_u8: { step, first, last in
+      if isDots(step!) {
+        forEachVector(HiddenForwardDots<Byte>.self, step!, first: first, last: last)
+      } else {
+        forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
+      }
+    },
+    hidden_f32: { step, first, last in
+      if isDots(step!) {
+        forEachTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
+      } else {
+        forEachTile(HiddenForward<Real>.self, step!, first: first, last: last)
+      }
+    },
     logits: { logits($0!.pointee, first: $1, last: $2) },
     loss: { loss($0!.pointee, first: $1, last: $2) },
+    logits_need_w2_t: { logitsNeedTransposedWeights(batch: $0, hidden: $1, outputs: $2) ? 1 : 0 },
+    transpose_w2: { transposeOutputWeights($0!.pointee, first: $1, last: $2) },
     hidden_gradient: { forEachTile(HiddenGradient.self, $0!, first: $1, last: $2) },
     transpose_u8: { transposeBytes($0!.pointee, first: $1, last: $2) },
     transpose_f32: { transposeFloats($0!.pointee, first: $1, last: $2) },
@@ -28,4 +42,9 @@ private func fill(_ out: UnsafeMutablePointer<tlnk_kernels>) {
     hidden_update_f32: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) },
     output_update: { forEachTile(OutputUpdate.self, $0!, first: $1, last: $2) },
     bias_update: { step, _, _ in biasUpdate(step!) })
+}
+
+private func isDots(_ step: UnsafePointer<tlnk_step>) -> Bool {
+  let s = step.pointee
+  return forwardIsDots(rows: s.batch, columns: s.hidden, terms: s.inputs)
 }

@@ -66,6 +66,16 @@ struct Sums<T: Tile> {
     T.forEachVector { fma(factor, Lanes(at: row + $0), Lanes(at: memory + $0)).store(at: memory + $0) }
   }
 
+  /// sums = x * row + sums, each product rounded before it is added.
+  @inline(__always)
+  func addRoundedProduct(_ x: Float, _ row: UnsafePointer<Float>) {
+    let factor = Lanes(repeating: x)
+    T.forEachVector {
+      let product = factor * Lanes(at: row + $0)
+      (Lanes(at: memory + $0) + product).store(at: memory + $0)
+    }
+  }
+
   /// sums = row + sums
   @inline(__always)
   func add(_ row: UnsafePointer<Float>) {
@@ -169,5 +179,17 @@ func forEachTile<K: TileKernel>(
     #endif
     }
     done &+= width
+  }
+}
+
+/// Runs a kernel over all hidden units, one vector at a time: slower where there are many, but less code.
+@inline(__always)
+func forEachVector<K: TileKernel>(
+  _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
+) {
+  var column = 0
+  while column < step.pointee.stride {
+    K.run(Single.self, step, column: column, first: first, last: last)
+    column &+= Lanes.count
   }
 }

@@ -11,10 +11,10 @@ func transposeBytes(_ step: tlnk_step, first: Int, last: Int) {
   while sample < last {
     var input = 0
     if sample &+ 16 <= last {
-      let rows = UnsafeRawPointer(step.x! + sample).assumingMemoryBound(
-        to: UnsafePointer<UInt8>?.self)
+      let row = step.row(sample, as: UInt8.self)
       while input &+ 16 <= inputs {
-        tlnk_transpose_bytes_16(rows, input, out + (input &* capacity &+ sample), capacity)
+        tlnk_transpose_bytes_16(
+          row + input, step.x_stride, out + (input &* capacity &+ sample), capacity)
         input &+= 16
       }
     }
@@ -39,9 +39,8 @@ private func transposeRest<E>(
 ) {
   let out = step.x_t!.assumingMemoryBound(to: E.self)
   for row in sample..<(sample &+ 16) {
-    let features = row < last ? step.x![row]!.assumingMemoryBound(to: E.self) : nil
     for column in input..<step.inputs {
-      out[column &* step.capacity &+ row] = features.map { $0[column] } ?? zero
+      out[column &* step.capacity &+ row] = row < last ? step.row(row, as: E.self)[column] : zero
     }
   }
 }

@@ -10,9 +10,10 @@ func update(
   count: Int, _ step: UnsafePointer<tlnk_step>
 ) {
   let s = step.pointee
+  // The first step of a batch of one row may have gradients of -0, which become momentum as they are.
   let isPlain =
     s.has_momentum != 0 && s.one_minus_dampening == 1 && s.weight_decay == 0 && s.nesterov == 0
-    && s.maximize == 0
+    && s.maximize == 0 && !(s.first != 0 && s.batch == 1)
   if isPlain {
     updatePlain(g, p, v, count, Lanes(repeating: s.minus_learning_rate), Lanes(repeating: s.momentum))
   } else {
@@ -21,7 +22,7 @@ func update(
 }
 
 /// Momentum and nothing else, as the article trains: v = momentum v + g, p = p - rate v. On the first
-/// step v is -0, and momentum v + g is g, also where g is -0.
+/// step v is 0, and momentum v + g is g.
 @inline(__always)
 private func updatePlain(
   _ g: UnsafePointer<Float>, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>,
@@ -44,16 +45,18 @@ private func updateFully(
 ) {
   let s = step.pointee
   let momentum = Lanes(repeating: s.momentum)
-  // The first step takes the gradient as it is, without dampening.
-  let share = Lanes(repeating: s.first != 0 ? 1 : s.one_minus_dampening)
+  let share = Lanes(repeating: s.one_minus_dampening)
   var index = 0
   while index < count {
     let parameter = Lanes(at: p + index)
     var g = Lanes(at: gradient + index)
-    if s.maximize != 0 { g = -g }
+    // A sum is never -0, because it was added to 0; a single product may be.
+    if s.batch > 1 { g = g + Lanes(repeating: 0) }
+    if s.maximize != 0 { g = g.negated }
     if s.weight_decay != 0 { g = fma(parameter, Lanes(repeating: s.weight_decay), g) }
     if s.has_momentum != 0 {
-      let velocity = fma(g, share, Lanes(at: v + index) * momentum)
+      // The first step takes the gradient as it is, without dampening.
+      let velocity = s.first != 0 ? g : fma(g, share, Lanes(at: v + index) * momentum)
       velocity.store(at: v + index)
       g = s.nesterov != 0 ? fma(velocity, momentum, g) : velocity
     }

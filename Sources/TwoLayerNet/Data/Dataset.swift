@@ -54,6 +54,8 @@ public final class Dataset {
   @inline(__always)
   func label(_ row: Int) -> Int32 { labels[row] }
 
+  var rowByteCount: Int { columns &* featureType.byteCount }
+
   @inline(__always)
   func row(_ row: Int) -> UnsafeRawPointer { features + row &* rowStride }
 

@@ -85,12 +85,11 @@ extension CPUEngine {
   func logits(
     _ features: UnsafePointer<Float>, rows: Int, into logits: UnsafeMutablePointer<Float>
   ) throws(Failure) {
-    let outputs = shape.output
+    let (inputs, outputs) = (shape.input, shape.output)
     try forEachPass(rows: rows, .f32) { work, first, count in
-      for row in 0..<count {
-        work.workspace.rowPointers[row] = UnsafeRawPointer(features + (first &+ row) &* shape.input)
+      work.run(first: first, count: count, of: rows, labels: nil) { row in
+        UnsafeRawPointer(features + row &* inputs)
       }
-      work.runForward(rows: count, loss: false)
       let step = work.workspace.step
       for row in 0..<count {
         for output in 0..<outputs {
@@ -104,11 +103,9 @@ extension CPUEngine {
     var correct = 0
     var lossSum = 0.0
     try forEachPass(rows: dataset.rows, dataset.featureType) { work, first, count in
-      for row in 0..<count {
-        work.workspace.rowPointers[row] = dataset.row(first &+ row)
-        work.workspace.labels[row] = dataset.label(first &+ row)
+      work.run(first: first, count: count, of: dataset.rows, labels: dataset.label) { row in
+        dataset.row(row)
       }
-      work.runForward(rows: count, loss: true)
       let step = work.workspace.step
       for row in 0..<count {
         let predicted = largestIndex(step.logits + row, spacing: step.capacity, count: shape.output)
@@ -166,12 +163,22 @@ private final class InferenceWork: Job {
     workspace.step.use(engine.parameters)
   }
 
-  func runForward(rows: Int, loss: Bool) {
-    workspace.step.rows = rows
-    withLoss = loss
+  /// Logits, and with labels the loss, of rows first ..< first + count of a batch.
+  func run(
+    first: Int, count: Int, of batch: Int, labels: ((Int) -> Int32)?, row: (Int) -> UnsafeRawPointer
+  ) {
+    for index in 0..<count {
+      workspace.gather(row(first &+ index), into: index)
+      if let labels { workspace.labels[index] = labels(first &+ index) }
+    }
+    withLoss = labels != nil
+    workspace.step.rows = count
+    workspace.step.first_row = first
+    workspace.step.batch = batch
+    workspace.prepareLogits(engine.kernels)
     engine.pool.run(
-      self, tasks: roundedUp(rows, to: Self.rowsPerTask) / Self.rowsPerTask,
-      threads: engine.threads(forRows: rows, passes: 1))
+      self, tasks: roundedUp(count, to: Self.rowsPerTask) / Self.rowsPerTask,
+      threads: engine.threads(forRows: count, passes: 1))
   }
 
   override func perform(_ task: Int) {

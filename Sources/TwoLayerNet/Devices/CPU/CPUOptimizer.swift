@@ -10,9 +10,18 @@ final class CPUOptimizer: Job, Optimizer {
   private(set) var hasMomentum = false
   private var workspace: Workspace
   private var region = Region.samples
+  private var source = Source.none
   private var rowsPerTask = 0
 
   private enum Region { case samples, parameters }
+
+  /// Where the rows of the current step come from.
+  private enum Source {
+    case none
+    /// Rows of a dataset in this order, of which the first belong to this step and the next to the next.
+    case dataset(Dataset, UnsafeBufferPointer<UInt32>)
+    case arrays(UnsafePointer<Float>, UnsafePointer<Int64>)
+  }
 
   /// Inputs whose weights one task of the second region updates.
   private static let inputsPerTask = 56
@@ -49,11 +58,7 @@ final class CPUOptimizer: Job, Optimizer {
     var first = 0
     for index in 0..<losses.count {
       let rows = min(batchSize, order.count &- first)
-      for row in 0..<rows {
-        let source = Int(order[first &+ row])
-        workspace.rowPointers[row] = dataset.row(source)
-        workspace.labels[row] = dataset.label(source)
-      }
+      source = .dataset(dataset, UnsafeBufferPointer(rebasing: order[first...]))
       losses[index] = step(rows: rows)
       guard losses[index].isFinite else { return index }
       first &+= rows
@@ -65,10 +70,7 @@ final class CPUOptimizer: Job, Optimizer {
     _ features: UnsafePointer<Float>, labels: UnsafePointer<Int64>, rows: Int
   ) throws(Failure) -> Float {
     try prepare(rows: rows, .f32)
-    for row in 0..<rows {
-      workspace.rowPointers[row] = UnsafeRawPointer(features + row &* engine.shape.input)
-      workspace.labels[row] = Int32(truncatingIfNeeded: labels[row])
-    }
+    source = .arrays(features, labels)
     return step(rows: rows)
   }
 
@@ -84,9 +86,11 @@ final class CPUOptimizer: Job, Optimizer {
     let threads = engine.threads(forRows: rows, passes: 1)
     // A multiple of 16 rows for each task, so that transposing works on whole blocks.
     rowsPerTask = roundedUp((rows &+ threads &- 1) / threads, to: 16)
+    workspace.prepareLogits(engine.kernels)
     region = .samples
     engine.pool.run(self, tasks: (rows &+ rowsPerTask &- 1) / rowsPerTask, threads: threads)
     let loss = meanLoss(UnsafePointer(workspace.step.target), rows: rows)
+    source = .none
     guard loss.isFinite else { return loss }
     region = .parameters
     engine.pool.run(self, tasks: inputTasks &+ 1, threads: threads)
@@ -99,11 +103,8 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   private func describeStep(rows: Int) {
-    if !hasMomentum {
-      // The first step takes the gradient g as the momentum; momentum * -0 + g is g for every g.
-      momentum.fill(-0.0)
-    }
     workspace.step.rows = rows
+    workspace.step.batch = rows
     workspace.step.use(engine.parameters)
     workspace.step.useMomentum(momentum)
     workspace.step.minus_learning_rate = Float(-sgd.learningRate)
@@ -124,6 +125,7 @@ final class CPUOptimizer: Job, Optimizer {
       case .samples:
         let first = task &* rowsPerTask
         let last = min(first &+ rowsPerTask, step.pointee.rows)
+        gather(first, last)
         (isBytes ? kernels.hidden_u8 : kernels.hidden_f32)!(step, first, last)
         kernels.logits(step, first, last)
         kernels.loss(step, first, last)
@@ -139,6 +141,39 @@ final class CPUOptimizer: Job, Optimizer {
           (isBytes ? kernels.hidden_update_u8 : kernels.hidden_update_f32)!(step, first, last)
         }
       }
+    }
+  }
+}
+
+// Bringing the rows of a batch together.
+extension CPUOptimizer {
+  private func gather(_ first: Int, _ last: Int) {
+    switch source {
+    case .none: break
+    case .dataset(let dataset, let order):
+      for row in first..<last {
+        // Rows come from anywhere in memory: those of the next batch are asked for now.
+        let next = row &+ workspace.step.rows
+        if next < order.count { prefetch(dataset.row(Int(order[next])), bytes: dataset.rowByteCount) }
+        let index = Int(order[row])
+        workspace.gather(dataset.row(index), into: row)
+        workspace.labels[row] = dataset.label(index)
+      }
+    case .arrays(let features, let labels):
+      for row in first..<last {
+        workspace.gather(UnsafeRawPointer(features + row &* engine.shape.input), into: row)
+        workspace.labels[row] = Int32(truncatingIfNeeded: labels[row])
+      }
+    }
+  }
+
+  private func prefetch(_ row: UnsafeRawPointer, bytes: Int) {
+    // Rows that do not fit in the second-level cache a hundred at a time are left to the hardware.
+    guard bytes <= 4096 else { return }
+    var offset = 0
+    while offset < bytes {
+      tlnk_prefetch(row + offset)
+      offset &+= 64
     }
   }
 }

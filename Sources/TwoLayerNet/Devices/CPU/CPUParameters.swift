@@ -32,10 +32,6 @@ struct CPUParameters: ~Copyable {
   var w2: UnsafeMutablePointer<Float> { memory.base + layout.w2 }
   var b2: UnsafeMutablePointer<Float> { memory.base + layout.b2 }
 
-  func fill(_ value: Float) {
-    for index in 0..<memory.count { memory[index] = value }
-  }
-
   /// Copies a parameter out, row-major as PyTorch has it.
   func read(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) {
     forEachElement(parameter) { values[$0] = memory[$1] }

@@ -2,12 +2,12 @@
 // a step with pointers into it.
 
 import CKernels
+import CSystem
 
 /// Working memory for batches of up to `capacity` rows of one type.
 final class Workspace {
   let capacity: Int
   let featureType: FeatureType
-  let rowPointers: UnsafeMutablePointer<UnsafeRawPointer?>
   let labels: UnsafeMutablePointer<Int32>
   /// What the kernels are given; all but rows, parameters and optimiser is filled in.
   var step: tlnk_step
@@ -19,7 +19,6 @@ final class Workspace {
     self.capacity = capacity
     self.featureType = featureType
     self.step = step
-    rowPointers = UnsafeMutablePointer(mutating: step.x!)
     labels = UnsafeMutablePointer(mutating: step.labels!)
     self.memory = memory
   }
@@ -33,6 +32,8 @@ final class Workspace {
   ) throws(Failure) -> Workspace {
     let capacity = capacity(for: rows)
     let (shape, stride) = (layout.shape, layout.stride)
+    let rowBytes = shape.input &* featureType.byteCount
+    let xStride = roundedUp(rowBytes, to: Buffer<UInt8>.alignment)
     // First the places, then the memory. The limits on sizes keep the sum below 2^62.
     var size = 0
     func place(_ bytes: Int) -> Int {
@@ -40,7 +41,8 @@ final class Workspace {
       size &+= roundedUp(bytes, to: Buffer<UInt8>.alignment)
       return start
     }
-    let x = place(capacity &* MemoryLayout<UnsafeRawPointer?>.stride)
+    // Kernels read features in groups of 64, also floats.
+    let x = place(capacity &* xStride &+ 256)
     let labels = place(capacity &* 4)
     let values = place(256 &* 4)
     let h = place(capacity &* stride &* 4)
@@ -48,6 +50,7 @@ final class Workspace {
     let logits = place(capacity &* shape.output &* 4)
     let dLogits = place(capacity &* shape.output &* 4)
     let target = place(capacity &* 4)
+    let w2T = place(shape.hidden &* roundedUp(shape.output, to: 16) &* 4)
     // Kernels read whole words of 64 rows from any row on.
     let transposed = training ? place((shape.input &* capacity &+ 64) &* featureType.byteCount) : 0
     let dH = training ? place(capacity &* stride &* 4) : 0
@@ -65,7 +68,9 @@ final class Workspace {
     step.outputs = shape.output
     step.stride = stride
     step.capacity = capacity
-    step.x = UnsafePointer((base + x).assumingMemoryBound(to: UnsafeRawPointer?.self))
+    step.x_stride = xStride
+    step.x = UnsafeRawPointer(base + x)
+    step.w2_t = floats(w2T)
     step.labels = UnsafePointer((base + labels).assumingMemoryBound(to: Int32.self))
     step.byte_values = UnsafePointer(floats(values))
     step.h = floats(h)
@@ -79,6 +84,18 @@ final class Workspace {
       step.g1 = rows > 192 ? floats(g1) : nil
     }
     return Workspace(capacity: capacity, featureType: featureType, step: step, memory: memory)
+  }
+
+  /// Copies a row of features in; what is behind it in the row stays zero.
+  func gather(_ features: UnsafeRawPointer, into row: Int) {
+    let target = UnsafeMutableRawPointer(mutating: step.x!) + row &* step.x_stride
+    memcpy(target, features, step.inputs &* featureType.byteCount)
+  }
+
+  /// Brings w2_t up to date, if the logits of this batch need it.
+  func prepareLogits(_ kernels: tlnk_kernels) {
+    guard kernels.logits_need_w2_t(step.batch, step.hidden, step.outputs) != 0 else { return }
+    withUnsafePointer(to: step) { kernels.transpose_w2($0, 0, $0.pointee.outputs) }
   }
 
   func fits(rows: Int, _ type: FeatureType) -> Bool { rows <= capacity && type == featureType }

@@ -1,0 +1,213 @@
+// The first layer forward: h = max(x w1 + b1, 0), over the non-zero features of each sample. The weights
+// are stored feature by feature, so a sample is a sum of rows of hidden units.
+
+import CKernels
+
+/// h for samples first ..< last.
+enum HiddenForward<F: Feature>: TileKernel {
+  static func run<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
+  ) {
+    // 64 samples at a time: which of them have begun a panel fits in one word.
+    var group = first
+    while group < last {
+      let end = group &+ 64 < last ? group &+ 64 : last
+      panels(tile, step, column, group, end)
+      group = end
+    }
+  }
+
+  private static func panels<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int
+  ) {
+    let (inputs, stride) = (step.pointee.inputs, step.pointee.stride)
+    let h = step.pointee.h! + column
+    let bias = step.pointee.b1! + column
+    for sample in first..<last {
+      T.forEachVector { Lanes(at: bias + $0).store(at: h + (sample &* stride &+ $0)) }
+    }
+    let panel = panelLength(inputs)
+    var start = 0
+    while start < inputs {
+      let panelEnd = start &+ panel < inputs ? start &+ panel : inputs
+      var begun: UInt64 = 0
+      // Blocks of 64 features: their weights stay in the first-level cache for all samples.
+      while start < panelEnd {
+        let count = panelEnd &- start < 64 ? panelEnd &- start : 64
+        begun = block(
+          tile, step, column, first, last, start, count, begun, closesPanel: start &+ count == panelEnd)
+        start &+= count
+      }
+    }
+    for sample in first..<last { rectify(h + sample &* stride, count: T.width) }
+  }
+
+  /// Adds `count` features from `start` on to each sample's sum of this panel; at the panel's end the
+  /// sum goes to h. A sample without any of them costs nothing. Returns which samples have a sum.
+  @inline(never)
+  private static func block<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
+    _ start: Int, _ count: Int, _ alreadyBegun: UInt64, closesPanel: Bool
+  ) -> UInt64 {
+    let stride = step.pointee.stride
+    let weights = UnsafePointer(step.pointee.w1!) + (start &* stride &+ column)
+    let h = step.pointee.h! + column
+    let partial = step.pointee.partial! + column
+    let byteValues = step.pointee.byte_values!
+    let wanted: UInt64 = count < 64 ? (1 &<< UInt64(count)) &- 1 : ~0
+    var begun = alreadyBegun
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let sums = Sums<T>($0)
+      var bit: UInt64 = 1
+      for sample in first..<last {
+        let row = step.pointee.row(sample, as: F.Element.self) + start
+        var mask = F.nonzero64(row) & wanted
+        let hasSum = begun & bit != 0
+        if mask != 0 || (closesPanel && hasSum) {
+          if hasSum { sums.load(partial + sample &* stride) } else { sums.clear() }
+          while mask != 0 {
+            let feature = mask.trailingZeroBitCount
+            mask &= mask &- 1
+            sums.addProduct(F.value(row[feature], byteValues), weights + feature &* stride)
+          }
+          var target = partial + sample &* stride
+          if closesPanel {
+            target = h + sample &* stride
+            sums.add(target)
+          }
+          sums.store(at: target)
+          begun |= bit
+        }
+        bit = bit &<< 1
+      }
+    }
+    return begun
+  }
+}
+
+/// max(z, 0) in place, except that NaN and -0 stay; a whole number of vectors.
+@inline(__always)
+private func rectify(_ z: UnsafeMutablePointer<Float>, count: Int) {
+  var index = 0
+  while index < count {
+    let lanes = Lanes(at: z + index)
+    lanes.replacing(with: 0, where: lanes .< Lanes(repeating: 0)).store(at: z + index)
+    index &+= Lanes.count
+  }
+}
+
+/// The same where the sums are dots: batches of fewer than four rows (a single prediction above all), and
+/// fewer than twelve hidden units.
+enum HiddenForwardDots<F: Feature>: TileKernel {
+  static func run<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
+  ) {
+    let s = step.pointee
+    let tail = s.hidden & ~3
+    for sample in first..<last {
+      let h = s.h! + (sample &* s.stride &+ column)
+      let order = dotOrder(s, sample, column: 0)
+      dots(tile, step, column, sample, order, h)
+      // The hidden units after the last multiple of four have orders of their own.
+      var unit = tail > column ? tail : column
+      while unit < s.hidden && unit < column &+ T.width {
+        let ownOrder = dotOrder(s, sample, column: unit)
+        if ownOrder != order { h[unit &- column] = dot(step, sample, unit, ownOrder) }
+        unit &+= 1
+      }
+      var offset = 0
+      while offset < T.width {
+        (Lanes(at: s.b1! + (column &+ offset)) + Lanes(at: h + offset)).store(at: h + offset)
+        offset &+= Lanes.count
+      }
+      rectify(h, count: T.width)
+    }
+  }
+
+  @inline(__always)
+  private static func dotOrder(_ s: tlnk_step, _ sample: Int, column: Int) -> DotOrder {
+    DotOrder(
+      rows: s.batch, columns: s.hidden, terms: s.inputs, row: s.first_row &+ sample, column: column)
+  }
+
+  /// The dots of one sample with the hidden units of a tile.
+  @inline(never)
+  private static func dots<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int, _ order: DotOrder,
+    _ result: UnsafeMutablePointer<Float>
+  ) {
+    let inputs = step.pointee.inputs
+    let end = order.lanesEnd(terms: inputs)
+    // Folding needs three lanes at a time: (l0+l4)+(l2+l6), then (l1+l5)+(l3+l7).
+    var (memory, pair, half) = (zeroSums(), zeroSums(), zeroSums())
+    withUnsafeMutableBytes(of: &memory) { memory in
+      withUnsafeMutableBytes(of: &pair) { pair in
+        withUnsafeMutableBytes(of: &half) { half in
+          let (sums, pairs, halves) = (Sums<T>(memory), Sums<T>(pair), Sums<T>(half))
+          for parity in 0..<2 {
+            for second in 0..<2 {
+              let lane = parity &+ 2 &* second
+              sums.clear()
+              if lane == 0 { chain(sums, step, column, sample, from: 0, to: order.prefix, every: 1) }
+              chain(
+                sums, step, column, sample, from: order.prefix &+ lane, to: end, every: order.lanes)
+              if order.lanes == 8 {
+                sums.store(at: halves.memory)
+                sums.clear()
+                chain(
+                  sums, step, column, sample, from: order.prefix &+ lane &+ 4, to: end,
+                  every: order.lanes)
+                sums.add(halves.memory)
+              }
+              if second == 0 { sums.store(at: pairs.memory) } else { sums.add(pairs.memory) }
+            }
+            if parity == 0 { sums.store(at: result) } else { sums.add(result) }
+          }
+          chain(sums, step, column, sample, from: end, to: inputs, every: 1)
+          sums.store(at: result)
+        }
+      }
+    }
+  }
+
+  /// Adds the rounded products of features start, start + spacing, ... below end; spacing is 1, 4 or 8.
+  @inline(__always)
+  private static func chain<T: Tile>(
+    _ sums: Sums<T>, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int, from start: Int,
+    to end: Int, every spacing: Int
+  ) {
+    let stride = step.pointee.stride
+    let weights = UnsafePointer(step.pointee.w1!) + column
+    let byteValues = step.pointee.byte_values!
+    let row = step.pointee.row(sample, as: F.Element.self)
+    let pattern: UInt64 =
+      spacing == 1 ? ~0 : spacing == 4 ? 0x1111_1111_1111_1111 : 0x0101_0101_0101_0101
+    // Words of 64 features; the pattern is the same in each, since 4 and 8 divide 64.
+    var word = start & ~63
+    let shifted = pattern &<< UInt64(start & (spacing &- 1))
+    while word < end {
+      var mask = F.nonzero64(row + word) & shifted
+      if word < start { mask &= ~0 &<< UInt64(start &- word) }
+      if end &- word < 64 { mask &= (1 &<< UInt64(end &- word)) &- 1 }
+      while mask != 0 {
+        let feature = word &+ mask.trailingZeroBitCount
+        mask &= mask &- 1
+        sums.addRoundedProduct(F.value(row[feature], byteValues), weights + feature &* stride)
+      }
+      word &+= 64
+    }
+  }
+
+  /// One dot alone.
+  @inline(never)
+  private static func dot(
+    _ step: UnsafePointer<tlnk_step>, _ sample: Int, _ unit: Int, _ order: DotOrder
+  ) -> Float {
+    let s = step.pointee
+    let row = s.row(sample, as: F.Element.self)
+    return laneSum(order, terms: s.inputs) {
+      F.value(row[$0], s.byte_values!) * s.w1![$0 &* s.stride &+ unit]
+    }
+  }
+}

@@ -1,0 +1,169 @@
+// The second layer backward: the gradient that goes back to the hidden units, and its own update.
+
+import CKernels
+
+/// d_h for samples first ..< last: d_logits w2, and zero where the unit was not active.
+enum HiddenGradient: TileKernel {
+  static func run<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
+  ) {
+    let s = step.pointee
+    let isSequence = backwardIsSequence(rows: s.batch, columns: s.hidden, terms: s.outputs)
+    for sample in first..<last {
+      let target = s.d_h! + (sample &* s.stride &+ column)
+      if isSequence {
+        sequences(tile, step, column, sample, target)
+      } else {
+        panels(tile, step, column, sample, target)
+      }
+      let h = s.h! + (sample &* s.stride &+ column)
+      var offset = 0
+      while offset < T.width {
+        // A unit that is NaN passes its gradient on, as in PyTorch.
+        let inactive = Lanes(at: h + offset) .<= Lanes(repeating: 0)
+        Lanes(at: target + offset).replacing(with: 0, where: inactive).store(at: target + offset)
+        offset &+= Lanes.count
+      }
+    }
+  }
+
+  @inline(never)
+  private static func panels<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int,
+    _ target: UnsafeMutablePointer<Float>
+  ) {
+    let (outputs, stride, capacity) = (step.pointee.outputs, step.pointee.stride, step.pointee.capacity)
+    let gradients = UnsafePointer(step.pointee.d_logits!) + sample
+    let weights = UnsafePointer(step.pointee.w2!) + column
+    let panel = panelLength(outputs)
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let sums = Sums<T>($0)
+      var start = 0
+      while start < outputs {
+        let end = start &+ panel < outputs ? start &+ panel : outputs
+        if start > 0 { sums.clear() }
+        for output in start..<end {
+          sums.addProduct(gradients[output &* capacity], weights + output &* stride)
+        }
+        if start > 0 { sums.add(target) }
+        sums.store(at: target)
+        start = end
+      }
+    }
+  }
+
+  /// With rounded products; a single hidden unit is a dot.
+  @inline(never)
+  private static func sequences<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int,
+    _ target: UnsafeMutablePointer<Float>
+  ) {
+    let s = step.pointee
+    let row = s.first_row &+ sample
+    func product(_ output: Int, _ unit: Int) -> Float {
+      s.d_logits![output &* s.capacity &+ sample] * s.w2![output &* s.stride &+ unit]
+    }
+    if s.hidden == 1 {
+      let order = DotOrder(rows: s.batch, columns: 1, terms: s.outputs, row: row, column: 0)
+      target[0] = laneSum(order, terms: s.outputs) { product($0, 0) }
+      return
+    }
+    let grouped = groupedColumns(row: row, rows: s.batch, columns: s.hidden, terms: s.outputs)
+    var offset = 0
+    while offset < T.width {
+      var sum = Lanes(repeating: 0)
+      for output in 0..<s.outputs {
+        let factor = Lanes(repeating: s.d_logits![output &* s.capacity &+ sample])
+        let product = factor * Lanes(at: s.w2! + (output &* s.stride &+ column &+ offset))
+        sum = s.outputs == 1 && s.batch > 1 ? product : sum + product
+      }
+      sum.store(at: target + offset)
+      offset &+= Lanes.count
+    }
+    var unit = column
+    while unit < grouped && unit < column &+ T.width {
+      target[unit &- column] = sequenceInGroups(count: s.outputs) { product($0, unit) }
+      unit &+= 1
+    }
+  }
+}
+
+/// Gradient and update of w2 for outputs first ..< last.
+enum OutputUpdate: TileKernel {
+  static func run<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
+  ) {
+    let (rows, stride) = (step.pointee.rows, step.pointee.stride)
+    let isSequence = updateIsSequence(
+      rows: step.pointee.outputs, columns: step.pointee.hidden, terms: rows)
+    let panel = panelLength(rows)
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let gradient = Sums<T>($0).memory
+      for output in first..<last {
+        if isSequence {
+          sequence(tile, step, column, output, gradient)
+        } else {
+          var start = 0
+          while start < rows {
+            let end = start &+ panel < rows ? start &+ panel : rows
+            panelSum(tile, step, column, output, start, end, gradient)
+            start = end
+          }
+        }
+        let offset = output &* stride &+ column
+        update(gradient, step.pointee.w2! + offset, step.pointee.v2! + offset, count: T.width, step)
+      }
+    }
+  }
+
+  /// Adds the sum over samples start ..< end to `gradient`, which the first panel fills.
+  @inline(never)
+  private static func panelSum<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ output: Int, _ start: Int,
+    _ end: Int, _ gradient: UnsafeMutablePointer<Float>
+  ) {
+    let stride = step.pointee.stride
+    let factors = step.pointee.d_logits! + output &* step.pointee.capacity
+    let h = UnsafePointer(step.pointee.h!) + column
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let sums = Sums<T>($0)
+      for sample in start..<end { sums.addProduct(factors[sample], h + sample &* stride) }
+      if start > 0 { sums.add(gradient) }
+      sums.store(at: gradient)
+    }
+  }
+
+  /// With rounded products, for batches of one row and very small layers.
+  @inline(never)
+  private static func sequence<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ output: Int,
+    _ gradient: UnsafeMutablePointer<Float>
+  ) {
+    let s = step.pointee
+    let factors = s.d_logits! + output &* s.capacity
+    var offset = 0
+    while offset < T.width {
+      var sum = Lanes(repeating: 0)
+      for sample in 0..<s.rows {
+        let product =
+          Lanes(repeating: factors[sample])
+          * Lanes(at: s.h! + (sample &* s.stride &+ column &+ offset))
+        // A single product stays as it is, also if it is -0; but one row or column is added to 0.
+        sum = s.rows == 1 && s.outputs > 1 && s.hidden > 1 ? product : sum + product
+      }
+      sum.store(at: gradient + offset)
+      offset &+= Lanes.count
+    }
+    let grouped = groupedColumns(row: output, rows: s.outputs, columns: s.hidden, terms: s.rows)
+    var unit = column
+    while unit < grouped && unit < column &+ T.width {
+      gradient[unit &- column] = sequenceInGroups(count: s.rows) {
+        factors[$0] * s.h![$0 &* s.stride &+ unit]
+      }
+      unit &+= 1
+    }
+  }
+}

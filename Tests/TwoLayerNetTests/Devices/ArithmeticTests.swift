@@ -1,0 +1,209 @@
+// Whole training steps and predictions of the engine, bit by bit against the plain reference, on every
+// instruction set that this processor has, for ordinary and for odd sizes.
+
+import CSystem
+import TestSupport
+import Testing
+
+@testable import TwoLayerNet
+
+/// One training run to compare.
+struct Case: Sendable, CustomStringConvertible {
+  var input: Int
+  var hidden: Int
+  var output: Int
+  var batches: [Int]
+  var isBytes = false
+  /// The share of features that are not zero, in percent.
+  var density = 50
+  var sgd = ReferenceSGD()
+
+  var description: String {
+    """
+    \(input)-\(hidden)-\(output), batches \(batches), \(isBytes ? "bytes" : "floats"), \
+    momentum \(sgd.momentum), dampening \(sgd.dampening), decay \(sgd.weightDecay), \
+    nesterov \(sgd.nesterov), maximize \(sgd.maximize)
+    """
+  }
+}
+
+@Suite(.serialized)
+struct ArithmeticTests {
+  static let ordinary = [
+    Case(input: 784, hidden: 100, output: 10, batches: [100, 100], isBytes: true, density: 20),
+    Case(input: 784, hidden: 100, output: 10, batches: [100, 37, 1, 3], density: 20),
+    Case(input: 64, hidden: 32, output: 10, batches: [64, 1, 2, 3, 4, 5], isBytes: true),
+    Case(input: 200, hidden: 37, output: 26, batches: [128, 96], isBytes: true),
+    Case(input: 400, hidden: 130, output: 62, batches: [20, 200], isBytes: true),
+    Case(input: 13, hidden: 17, output: 5, batches: [250, 400, 7]),
+    Case(input: 50, hidden: 10, output: 10, batches: [10, 16]),
+    Case(input: 385, hidden: 12, output: 12, batches: [193, 4]),
+    Case(input: 30, hidden: 250, output: 3, batches: [33]),
+  ]
+
+  /// Every combination of very small sizes is another order of sums.
+  static let tiny: [Case] = {
+    var random = TestRandom(1)
+    return (0..<150).map { index in
+      Case(
+        input: random.int(1...24), hidden: random.int(1...24), output: random.int(1...14),
+        batches: (0..<3).map { _ in random.int(1...18) }, isBytes: index % 3 == 0,
+        density: random.int(0...100))
+    }
+  }()
+
+  static let options: [Case] = {
+    var cases: [Case] = []
+    for momentum in [0, 0.9] {
+      for dampening in [0, 0.1] {
+        for weightDecay in [0, 1e-4] {
+          for flags in 0..<4 {
+            var sgd = ReferenceSGD()
+            (sgd.momentum, sgd.dampening, sgd.weightDecay) = (momentum, dampening, weightDecay)
+            (sgd.nesterov, sgd.maximize) = (flags & 1 == 1, flags & 2 == 2)
+            if sgd.nesterov && (momentum == 0 || dampening != 0) { continue }
+            cases.append(
+              Case(
+                input: 20, hidden: 15, output: 10, batches: [9, 9, 1, 9], isBytes: flags == 0, sgd: sgd))
+          }
+        }
+      }
+    }
+    return cases
+  }()
+
+  @Test(arguments: ordinary + tiny + options)
+  func stepsEqualTheReference(_ test: Case) throws {
+    for set in InstructionSet.allCases where set.isSupported {
+      for threads in [1, 3] { try compare(test, set, threads: threads) }
+    }
+  }
+
+  private func compare(_ test: Case, _ set: InstructionSet, threads: Int) throws {
+    setenv("TLN_INSTRUCTION_SET", set.name, 1)
+    defer { unsetenv("TLN_INSTRUCTION_SET") }
+    var random = TestRandom(UInt64(test.input * 1_000_000 + test.hidden * 1000 + test.output))
+    let shape = try Shape(input: test.input, hidden: test.hidden, output: test.output)
+    let network = try Network.make(shape, seed: 3, device: .cpu, threads: threads)
+    var reference = ReferenceNetwork(
+      w1: Matrix(test.hidden, test.input, try network.values(.hiddenWeight)),
+      b1: try network.values(.hiddenBias),
+      w2: Matrix(test.output, test.hidden, try network.values(.outputWeight)),
+      b2: try network.values(.outputBias))
+    let trainer = try Trainer.make(network, test.options)
+    for (number, batch) in test.batches.enumerated() {
+      let (dataset, x, labels) = try test.makeBatch(rows: batch, &random)
+      let loss = try trainer.stepOnce(dataset)
+      let expected = reference.step(x, labels, test.sgd)
+      #expect(loss.bitPattern == expected.bitPattern, "loss \(loss), not \(expected): \(set), \(test)")
+      let got = try Parameter.allCases.map { try network.values($0) }
+      let wanted = [reference.w1.values, reference.b1, reference.w2.values, reference.b2]
+      for (parameter, (got, wanted)) in zip(Parameter.allCases, zip(got, wanted)) {
+        expectEqualBits(got, wanted, "\(parameter) after a batch of \(batch): \(set), \(test)")
+      }
+      if test.sgd.momentum != 0 {
+        let wanted = [reference.v1!, reference.vb1!, reference.v2!, reference.vb2!]
+        for (parameter, wanted) in zip(Parameter.allCases, wanted) {
+          expectEqualBits(
+            try trainer.momentum(parameter), wanted,
+            "momentum of \(parameter) after batch \(number) of \(batch): \(set), \(test)")
+        }
+      }
+      try comparePrediction(network, reference, x, "\(set), \(test)")
+    }
+  }
+
+  private func comparePrediction(
+    _ network: Network, _ reference: ReferenceNetwork, _ x: Matrix, _ what: String
+  ) throws {
+    for rows in Set([1, min(3, x.rows), x.rows]) {
+      let part = Matrix(rows, x.columns, Array(x.values[..<(rows * x.columns)]))
+      var logits = [Float](repeating: .nan, count: rows * network.shape.output)
+      try part.values.withUnsafeBufferPointer { features in
+        try logits.withUnsafeMutableBufferPointer {
+          try network.logits(features, rows: rows, into: $0)
+        }
+      }
+      expectEqualBits(logits, reference.forward(part).logits.values, "logits of \(rows) rows: \(what)")
+    }
+  }
+}
+
+func expectEqualBits(_ got: [Float], _ wanted: [Float], _ what: String) {
+  guard got.count == wanted.count else {
+    Issue.record("\(got.count) values, not \(wanted.count): \(what)")
+    return
+  }
+  for index in got.indices where got[index].bitPattern != wanted[index].bitPattern {
+    Issue.record("element \(index) is \(got[index]), not \(wanted[index]): \(what)")
+    return
+  }
+}
+
+extension Case {
+  var options: TrainerOptions {
+    var options = TrainerOptions()
+    options.sgd.learningRate = sgd.rate
+    options.sgd.momentum = sgd.momentum
+    options.sgd.dampening = sgd.dampening
+    options.sgd.weightDecay = sgd.weightDecay
+    options.sgd.nesterov = sgd.nesterov
+    options.sgd.maximize = sgd.maximize
+    return options
+  }
+
+  /// A batch as a dataset and as the reference wants it.
+  func makeBatch(rows: Int, _ random: inout TestRandom) throws -> (Dataset, Matrix, [Int]) {
+    let labels = (0..<rows).map { _ in random.int(0...(output - 1)) }
+    var bytes = [UInt8](repeating: 0, count: rows * input)
+    var floats = [Float](repeating: 0, count: rows * input)
+    for index in bytes.indices where random.int(1...100) <= density {
+      if isBytes {
+        bytes[index] = UInt8(random.int(1...255))
+        floats[index] = Float(bytes[index]) / 255
+      } else {
+        floats[index] = random.uniform()
+      }
+    }
+    let dataset = try labels.map(Int64.init).withUnsafeBufferPointer { labels in
+      if isBytes {
+        try Dataset.make(
+          features: bytes, type: .u8, rows: rows, columns: input, labels: .i64(labels.baseAddress!),
+          copy: true)
+      } else {
+        try Dataset.make(
+          features: floats, type: .f32, rows: rows, columns: input, labels: .i64(labels.baseAddress!),
+          copy: true)
+      }
+    }
+    return (dataset, Matrix(rows, input, floats), labels)
+  }
+}
+
+extension Network {
+  func values(_ parameter: Parameter) throws -> [Float] {
+    var values = [Float](repeating: .nan, count: parameter.count(in: shape))
+    try values.withUnsafeMutableBufferPointer { try read(parameter, into: $0) }
+    return values
+  }
+}
+
+extension Trainer {
+  /// One step on all rows of a dataset, in their order.
+  func stepOnce(_ dataset: Dataset) throws -> Float {
+    let order = (0..<UInt32(dataset.rows)).map { $0 }
+    var loss: [Float] = [.nan]
+    _ = try order.withUnsafeBufferPointer { order in
+      try loss.withUnsafeMutableBufferPointer { loss in
+        try optimizer.step(dataset, order: order, batchSize: dataset.rows, losses: loss)
+      }
+    }
+    return loss[0]
+  }
+
+  func momentum(_ parameter: Parameter) throws -> [Float] {
+    var values = [Float](repeating: .nan, count: parameter.count(in: network.shape))
+    try values.withUnsafeMutableBufferPointer { try optimizer.readMomentum(parameter, into: $0) }
+    return values
+  }
+}
