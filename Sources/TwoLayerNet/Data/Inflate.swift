@@ -19,8 +19,7 @@ struct InflatingReader: ~Copyable {
   /// More than deflate can compress anything: 1032 to 1.
   private static let highestRatio = 1040
 
-  init(_ path: String) throws(Failure) {
-    let file = try File(path)
+  init(_ file: consuming File) throws(Failure) {
     let input = try Buffer<UInt8>(uninitialized: 1 << 18)
     let streamMemory = try Buffer<UInt8>(zeroed: MemoryLayout<z_stream>.size)
     let head = try file.readSome(at: 0, into: .init(start: input.base, count: 2))

@@ -62,7 +62,7 @@ struct UnfinishedEpoch: Equatable {
 public final class Trainer {
   public let network: Network
   let optimizer: any Optimizer
-  private(set) var options: TrainerOptions
+  public private(set) var options: TrainerOptions
   var position = Position()
   private let isCancelled = Atomic<Bool>(false)
 

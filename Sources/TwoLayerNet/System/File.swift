@@ -1,14 +1,17 @@
-// Every system call on files. Reading is by position from regular files only; writing goes to a file
-// beside the target, which is renamed when it is complete and on disk, so that the old file survives
-// whatever happens before.
+// Every system call on files. Reading is by position, from regular files only or from memory that stands
+// for one; writing goes to a file beside the target, which is renamed when it is complete and on disk, so
+// that the old file survives whatever happens before.
 
 import CSystem
 
-/// A regular file, open for reading.
+/// A regular file, open for reading, or memory with the contents of one.
 public struct File: ~Copyable {
+  /// What messages call it.
   public let path: String
   public let byteCount: Int
+  /// -1 if the contents are in memory.
   private let descriptor: Int32
+  private let memory: UnsafeRawBufferPointer
 
   public init(_ path: String) throws(Failure) {
     // Not blocking, so that a named pipe cannot hang the caller.
@@ -27,14 +30,28 @@ public struct File: ~Copyable {
     self.path = path
     self.byteCount = Int(status.st_size)
     self.descriptor = descriptor
+    self.memory = UnsafeRawBufferPointer(start: nil, count: 0)
   }
 
-  deinit { close(descriptor) }
+  /// Borrows `contents`, which must outlive this value. `name` is what messages call it.
+  public init(name: String, contents: UnsafeRawBufferPointer) {
+    path = name
+    byteCount = contents.count
+    descriptor = -1
+    memory = contents
+  }
+
+  deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// Fills `bytes` from the file, starting at `offset`; less than asked for only at the end of the file.
   /// Returns how many bytes were read.
   public func readSome(at offset: Int, into bytes: UnsafeMutableRawBufferPointer) throws(Failure) -> Int
   {
+    if descriptor < 0 {
+      let count = min(bytes.count, max(byteCount - offset, 0))
+      if count > 0 { memcpy(bytes.baseAddress!, memory.baseAddress! + offset, count) }
+      return count
+    }
     var done = 0
     while done < bytes.count {
       let count = pread(
