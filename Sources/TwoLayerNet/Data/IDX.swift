@@ -39,11 +39,11 @@ struct IDXArray: ~Copyable {
       for byte in 0..<4 { dimension = dimension << 8 | Int(header[4 + 4 * index + byte]) }
       dimensions.append(dimension)
       let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
-      // A file cannot hold more than its size allows, so neither memory nor arithmetic is at risk.
-      guard !overflow, product <= reader.largestByteCount else {
-        throw .badFile("\(path) is cut off: its header promises more bytes than the file can hold")
-      }
-      count = product
+      count = overflow ? Int.max : product
+    }
+    // A file cannot hold more than its size allows, so neither memory nor arithmetic is at risk.
+    guard count <= reader.largestByteCount else {
+      throw .badFile("\(path) is cut off: its header promises more bytes than the file can hold")
     }
     let bytes = try Buffer<UInt8>(uninitialized: count)
     let got = try reader.readSome(into: .init(bytes.mutable))
@@ -148,8 +148,7 @@ extension Dataset {
     }
     throw half
       ?? .ioError(
-        "neither \(directory) nor its \(name)/raw holds \(prefix)-images-idx3-ubyte, "
-          + "with or without .gz")
+        "neither \(directory) nor its \(name)/raw holds \(prefix)-images-idx3-ubyte, raw or with .gz")
   }
 
   private static func existing(_ path: String) -> String? {
