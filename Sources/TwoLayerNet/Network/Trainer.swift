@@ -184,6 +184,8 @@ public final class Trainer {
         guard progress(report) else { throw Self.cancelled }
       }
     }
+    // Also of an epoch that was resumed with nothing left to do, because its last batch is now dropped.
+    position = Position(epochs: number)
   }
 
   /// The epoch that was left half-way, or a new one, whose seed is drawn.
