@@ -36,7 +36,7 @@ public struct DeviceInfo: Sendable {
 
 extension Device {
   /// The order in which an automatic choice looks: that of the article.
-  private static let preference: [Device] = [.cuda, .mps, .cpu]
+  public static let preference: [Device] = [.cuda, .mps, .cpu]
 
   /// The device that a request leads to; nil asks for the best that is available. An explicit request
   /// that cannot be met is an error, never another device.
