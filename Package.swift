@@ -79,7 +79,7 @@ let package = Package(
   products: embedded
     ? [.library(name: "twolayernet", type: .dynamic, targets: ["CABI"])]
     : [
-      .library(name: "TwoLayerNet", targets: ["TwoLayerNet"]),
+      .library(name: "TwoLayerNet", targets: ["TwoLayerNet"])
     ],
   dependencies: embedded
     ? [] : [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
@@ -90,7 +90,7 @@ let package = Package(
         .target(name: "CDigits", exclude: ["README.md", "generate.py"]),
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(
-          name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "TestSupport"]),
+          name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "CDigits", "TestSupport"]),
       ]),
   swiftLanguageModes: [.v6]
 )
