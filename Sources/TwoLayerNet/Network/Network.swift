@@ -2,6 +2,7 @@
 // initialised them. Files are in Checkpoints, training in Trainer.swift.
 
 import CSystem
+import Synchronization
 
 /// logits = W2 max(W1 x + b1, 0) + b2, on one device.
 public final class Network {
@@ -10,6 +11,8 @@ public final class Network {
   var generator: MersenneTwister
   /// Whether the generator still has to be seeded, because the parameters came from a file.
   var awaitsSeed: Bool
+  /// Set while a call trains or changes the network, so that a second one is refused.
+  private let isChanging = Atomic<Bool>(false)
 
   public var shape: Shape { engine.shape }
   public var device: Device { engine.device }
@@ -29,10 +32,14 @@ public final class Network {
     _ shape: Shape, seed: UInt64 = 0, device: Device? = nil, threads: Int = 0
   ) throws(Failure) -> Network {
     let network = try makeEmpty(shape, device: device, threads: threads)
-    network.generator.reseed(seed)
-    network.awaitsSeed = false
-    try network.initialize(.hiddenWeight, .hiddenBias, inputs: shape.input)
-    try network.initialize(.outputWeight, .outputBias, inputs: shape.hidden)
+    try network.initialize(seed: seed)
+    return network
+  }
+
+  /// The same on an engine that is there already.
+  static func make(on engine: any Engine, seed: UInt64) throws(Failure) -> Network {
+    let network = Network(engine, try MersenneTwister(seed: 0), awaitsSeed: true)
+    try network.initialize(seed: seed)
     return network
   }
 
@@ -47,6 +54,13 @@ public final class Network {
 
   /// The most threads that may be asked for.
   public static let threadLimit = 1024
+
+  private func initialize(seed: UInt64) throws(Failure) {
+    generator.reseed(seed)
+    awaitsSeed = false
+    try initialize(.hiddenWeight, .hiddenBias, inputs: shape.input)
+    try initialize(.outputWeight, .outputBias, inputs: shape.hidden)
+  }
 
   /// Draws one Linear layer: the weight, then the bias. Both are uniform in ±1/sqrt(inputs), but
   /// PyTorch gets to the weight's bound by way of kaiming_uniform_ with a = sqrt(5), which rounds
@@ -83,7 +97,17 @@ extension Network {
     if let index = firstNonFinite(values) {
       throw .invalidArgument("element \(index) of \(parameter.name) is not finite")
     }
-    try engine.write(parameter, from: values)
+    try exclusively { () throws(Failure) in try engine.write(parameter, from: values) }
+  }
+
+  /// Runs a body that trains or changes the network. A call from within such a body, from a progress
+  /// callback for example, is an error; so is one from another thread that happens to be noticed.
+  func exclusively<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
+    guard !isChanging.exchange(true, ordering: .acquiring) else {
+      throw .invalidArgument("the network is being trained or changed by another call")
+    }
+    defer { isChanging.store(false, ordering: .releasing) }
+    return try body()
   }
 
   private func check(_ parameter: Parameter, count: Int) throws(Failure) {

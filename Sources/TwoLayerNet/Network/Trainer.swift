@@ -127,8 +127,10 @@ public final class Trainer {
     // Without anyone to tell, several steps at a time, but not so many that cancelling takes long.
     let losses = try Buffer<Float>(uninitialized: progress == nil ? 16 : 1)
     let last = position.epochs + count
-    while position.epochs < last {
-      try runEpoch(dataset, order.mutable, losses.mutable, last: last, progress)
+    try network.exclusively { () throws(Failure) in
+      while position.epochs < last {
+        try runEpoch(dataset, order.mutable, losses.mutable, last: last, progress)
+      }
     }
   }
 
@@ -146,7 +148,9 @@ public final class Trainer {
       throw .invalidArgument(
         "the label in row \(row) is \(labels[row]), but must be 0 to \(shape.output - 1)")
     }
-    let loss = try optimizer.step(features.baseAddress!, labels: labels.baseAddress!, rows: rows)
+    let loss = try network.exclusively { () throws(Failure) in
+      try optimizer.step(features.baseAddress!, labels: labels.baseAddress!, rows: rows)
+    }
     guard loss.isFinite else { throw .invalidArgument("the loss of this batch is not finite") }
     return loss
   }

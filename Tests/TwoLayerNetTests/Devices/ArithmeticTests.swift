@@ -1,7 +1,6 @@
 // Whole training steps and predictions of the engine, bit by bit against the plain reference, on every
 // instruction set that this processor has, for ordinary and for odd sizes.
 
-import CSystem
 import TestSupport
 import Testing
 
@@ -80,11 +79,9 @@ struct ArithmeticTests {
   }
 
   private func compare(_ test: Case, _ set: InstructionSet, threads: Int) throws {
-    setenv("TLN_INSTRUCTION_SET", set.name, 1)
-    defer { unsetenv("TLN_INSTRUCTION_SET") }
     var random = TestRandom(UInt64(test.input * 1_000_000 + test.hidden * 1000 + test.output))
     let shape = try Shape(input: test.input, hidden: test.hidden, output: test.output)
-    let network = try Network.make(shape, seed: 3, device: .cpu, threads: threads)
+    let network = try Network.make(on: CPUEngine.make(shape, threads: threads, set), seed: 3)
     var reference = ReferenceNetwork(
       w1: Matrix(test.hidden, test.input, try network.values(.hiddenWeight)),
       b1: try network.values(.hiddenBias),

@@ -1,7 +1,6 @@
 // Whole runs against PyTorch's, recorded as hashes: every loss and every bit of the weights.
 
 import CDigits
-import CSystem
 import Foundation
 import TestSupport
 import Testing
@@ -56,11 +55,9 @@ struct TrainingTests {
   private func compare(
     _ run: Recording.Run, _ dataset: Dataset, _ set: InstructionSet, threads: Int, epochs: Int
   ) throws {
-    setenv("TLN_INSTRUCTION_SET", set.name, 1)
-    defer { unsetenv("TLN_INSTRUCTION_SET") }
     let what = "\(run), \(set), \(threads) threads"
     let shape = try Shape(input: dataset.columns, hidden: run.hidden, output: 10)
-    let network = try Network.make(shape, seed: run.seed, device: .cpu, threads: threads)
+    let network = try Network.make(on: CPUEngine.make(shape, threads: threads, set), seed: run.seed)
     let trainer = try Trainer.make(network, run.options)
     for epoch in 1...epochs {
       var losses: [Float] = []

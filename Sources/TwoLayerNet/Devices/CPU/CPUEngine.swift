@@ -30,7 +30,11 @@ final class CPUEngine: Engine {
 
   /// An engine with all parameters zero. `threads` is a limit; 0 lets the engine choose.
   static func make(_ shape: Shape, threads: Int) throws(Failure) -> CPUEngine {
-    let set = try InstructionSet.chosen()
+    try make(shape, threads: threads, try InstructionSet.chosen())
+  }
+
+  /// The same with the kernels for one instruction set, which the processor must have.
+  static func make(_ shape: Shape, threads: Int, _ set: InstructionSet) throws(Failure) -> CPUEngine {
     let kernels = set.kernels
     let layout = CPULayout(shape: shape, stride: kernels.stride(shape.hidden))
     let parameters = try CPUParameters(layout)

@@ -1,0 +1,130 @@
+// Shapes, parameters and predictions of a network.
+
+import TestSupport
+import Testing
+
+@testable import TwoLayerNet
+
+struct NetworkTests {
+  @Test(arguments: [0, -1, Int.min, Int.max, Shape.limit + 1])
+  func impossibleSizesAreRefused(_ size: Int) {
+    expectFailure(.invalidArgument, "input_size") { try Shape(input: size, hidden: 1, output: 1) }
+    expectFailure(.invalidArgument, "hidden_size") { try Shape(input: 1, hidden: size, output: 1) }
+    expectFailure(.invalidArgument, "output_size") { try Shape(input: 1, hidden: 1, output: size) }
+  }
+
+  @Test func aNetworkTooLargeForMemoryIsAnError() throws {
+    let shape = try Shape(input: Shape.limit, hidden: Shape.limit, output: 1)
+    expectFailure(.outOfMemory) { try Network.make(shape, device: .cpu) }
+  }
+
+  @Test(arguments: [-1, 1025, Int.max])
+  func impossibleThreadsAreRefused(_ threads: Int) throws {
+    let shape = try Shape(input: 2, hidden: 2, output: 2)
+    expectFailure(.invalidArgument, "threads") {
+      try Network.make(shape, device: .cpu, threads: threads)
+    }
+  }
+
+  @Test func parametersComeBackAsTheyWereSet() throws {
+    let network = try Network.make(Shape(input: 5, hidden: 7, output: 3), device: .cpu)
+    var random = TestRandom(1)
+    for parameter in Parameter.allCases {
+      let values = random.uniforms(parameter.count(in: network.shape))
+      try values.withUnsafeBufferPointer { try network.write(parameter, from: $0) }
+      #expect(try network.values(parameter) == values)
+    }
+  }
+
+  @Test func parametersThatDoNotFitAreRefused() throws {
+    let network = try Network.make(Shape(input: 2, hidden: 2, output: 2), device: .cpu)
+    let before = try network.values(.hiddenWeight)
+    for bad in [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, .nan, 4], [1, .infinity, 3, 4]] as [[Float]] {
+      expectFailure(.invalidArgument, "layers.0.weight") {
+        try bad.withUnsafeBufferPointer { try network.write(.hiddenWeight, from: $0) }
+      }
+    }
+    #expect(try network.values(.hiddenWeight) == before)
+  }
+
+  @Test func predictionsAgreeWithEachOther() throws {
+    let network = try Network.make(Shape(input: 20, hidden: 16, output: 4), seed: 2, device: .cpu)
+    var random = TestRandom(3)
+    let (rows, outputs) = (1300, 4)
+    let features = random.uniforms(rows * 20)
+    var logits = [Float](repeating: 0, count: rows * outputs)
+    var probabilities = logits
+    var labels = [Int64](repeating: -1, count: rows)
+    try features.withUnsafeBufferPointer { features in
+      try logits.withUnsafeMutableBufferPointer { try network.logits(features, rows: rows, into: $0) }
+      try probabilities.withUnsafeMutableBufferPointer {
+        try network.probabilities(features, rows: rows, into: $0)
+      }
+      try labels.withUnsafeMutableBufferPointer { try network.predict(features, rows: rows, into: $0) }
+    }
+    for row in 0..<rows {
+      let own = Array(logits[(row * outputs)..<(row * outputs + outputs)])
+      #expect(labels[row] == Int64(own.firstIndex(of: own.max()!)!))
+      let shares = probabilities[(row * outputs)..<(row * outputs + outputs)]
+      #expect(abs(shares.reduce(0, +) - 1) < 1e-5)
+      #expect(shares.allSatisfy { $0 >= 0 && $0 <= 1 })
+    }
+  }
+
+  @Test func featuresThatAreNotFiniteAreRefused() throws {
+    let network = try Network.make(Shape(input: 3, hidden: 2, output: 2), device: .cpu)
+    for bad in [Float.nan, .infinity, -.infinity] {
+      let features: [Float] = [0, 0, 0, 0, bad, 0]
+      var logits = [Float](repeating: 7, count: 4)
+      expectFailure(.invalidArgument, "row 1, column 1") {
+        try features.withUnsafeBufferPointer { features in
+          try logits.withUnsafeMutableBufferPointer { try network.logits(features, rows: 2, into: $0) }
+        }
+      }
+      #expect(logits == [7, 7, 7, 7])
+    }
+  }
+
+  @Test func theFirstLargestLogitWins() {
+    func index(_ values: [Float]) -> Int { largestIndex(values, spacing: 1, count: values.count) }
+    #expect(index([0, 1, 1, 0]) == 1)
+    #expect(index([2, 2, 2, 2]) == 0)
+    #expect(index([.nan, 3, .nan, 9]) == 0)
+    #expect(index([1, .nan, 9]) == 1)
+    #expect(index([0, -0, 0, -1]) == 0)
+    #expect(index([-.infinity, -.infinity]) == 0)
+  }
+
+  @Test func manyThreadsMayPredictAtOnce() async throws {
+    let network = try Network.make(Shape(input: 30, hidden: 20, output: 5), seed: 4, device: .cpu)
+    let box = UncheckedSendable(network)
+    var random = TestRandom(5)
+    let features = random.uniforms(70 * 30)
+    let expected = try logits(network, features)
+    await withTaskGroup(of: Bool.self) { group in
+      for _ in 0..<8 {
+        group.addTask {
+          for _ in 0..<50 {
+            guard let got = try? logits(box.value, features), got == expected else { return false }
+          }
+          return true
+        }
+      }
+      for await isRight in group { #expect(isRight) }
+    }
+  }
+}
+
+struct UncheckedSendable<T>: @unchecked Sendable {
+  let value: T
+  init(_ value: T) { self.value = value }
+}
+
+private func logits(_ network: Network, _ features: [Float]) throws -> [Float] {
+  let rows = features.count / network.shape.input
+  var values = [Float](repeating: .nan, count: rows * network.shape.output)
+  try features.withUnsafeBufferPointer { features in
+    try values.withUnsafeMutableBufferPointer { try network.logits(features, rows: rows, into: $0) }
+  }
+  return values
+}
