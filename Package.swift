@@ -79,7 +79,8 @@ let package = Package(
   products: embedded
     ? [.library(name: "twolayernet", type: .dynamic, targets: ["CABI"])]
     : [
-      .library(name: "TwoLayerNet", targets: ["TwoLayerNet"])
+      .library(name: "TwoLayerNet", targets: ["TwoLayerNet"]),
+      .executable(name: "twolayernet", targets: ["CommandLineTool"]),
     ],
   dependencies: embedded
     ? [] : [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
@@ -88,6 +89,12 @@ let package = Package(
       ? []
       : [
         .target(name: "CDigits", exclude: ["README.md", "generate.py"]),
+        .executableTarget(
+          name: "CommandLineTool",
+          dependencies: [
+            "TwoLayerNet", "CTwoLayerNet", "CSystem", "CDigits",
+            .product(name: "ArgumentParser", package: "swift-argument-parser"),
+          ], exclude: ["README.md"]),
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(
           name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "CDigits", "TestSupport"]),

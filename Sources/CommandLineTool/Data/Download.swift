@@ -1,0 +1,87 @@
+// Fetching the files of a dataset: from mirrors in turn, resumed where an earlier attempt ended, believed
+// only if the checksum is right. The transfer is curl's or wget's.
+
+import CSystem
+import TwoLayerNet
+
+extension Catalog {
+  /// Fetches what is missing into `directory`. Files that are there with the right checksum are kept.
+  ///
+  /// - Parameter mirror: a place to use instead of the public ones.
+  func download(to directory: String, mirror: String?) throws(Failure) {
+    let newDirectories = try createDirectory(directory)
+    // Those that stayed empty; the others refuse.
+    defer { for path in newDirectories.reversed() { rmdir(path) } }
+    for (index, file) in files.enumerated() {
+      let path = directory + "/" + file.name
+      if fileExists(path), try MD5.ofFile(path) == file.md5 { continue }
+      Console.notice("downloading \(title): \(file.name) (\(index + 1) of \(files.count))")
+      try Self.fetch(file.name, md5: file.md5, to: path, from: mirror.map { [$0] } ?? mirrors)
+    }
+  }
+
+  private static func fetch(
+    _ name: String, md5: String, to path: String, from mirrors: [String]
+  ) throws(Failure) {
+    var reasons: [String] = []
+    for mirror in mirrors {
+      let address = mirror + (mirror.hasSuffix("/") ? "" : "/") + name
+      let partial = path + ".part"
+      if let reason = transfer(address, to: partial) {
+        reasons.append("\(address): \(reason)")
+        continue
+      }
+      if try MD5.ofFile(partial) != md5 {
+        // Nothing that could be resumed.
+        unlink(partial)
+        reasons.append("\(address): the file has another checksum than the published one")
+        continue
+      }
+      guard rename(partial, path) == 0 else {
+        throw Failure(.ioError, "\(path) cannot be created: \(systemError())")
+      }
+      return
+    }
+    throw Failure(
+      .ioError, "\(name) could not be downloaded (\(reasons.joined(separator: "; ")))")
+  }
+
+  /// Transfers a file, going on where `path` ends. Returns what went wrong.
+  private static func transfer(_ address: String, to path: String) -> String? {
+    if address.hasPrefix("file://") {
+      do throws(Failure) {
+        try copyFile(percentDecoded(String(address.dropFirst("file://".count))), path)
+        return nil
+      } catch { return error.message }
+    }
+    var result = runProgram([
+      "curl", "--fail", "--location", "--silent", "--show-error", "--connect-timeout", "15",
+      "--speed-limit", "1", "--speed-time", "60", "--continue-at", "-", "--output", path, address,
+    ])
+    if result.code == 127 {
+      result = runProgram([
+        "wget", "--quiet", "--tries=2", "--timeout=60", "--continue", "--output-document", path, address,
+      ])
+    }
+    if result.isSuccess { return nil }
+    if result.code == 127 { return "neither curl nor wget is installed" }
+    let text = result.errorText.split(separator: "\n").last.map(String.init)
+    return text ?? "the transfer failed with code \(result.code)"
+  }
+
+  /// A path from a URL: %20 stands for a space.
+  private static func percentDecoded(_ text: String) -> String {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let first = rest.popFirst() {
+      let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+      if first == UInt8(ascii: "%"), digits.count == 2, let value = UInt8(digits, radix: 16) {
+        bytes.append(value)
+        rest = rest.dropFirst(2)
+      } else {
+        bytes.append(first)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

@@ -1,0 +1,52 @@
+// What the program says: results on standard output, everything else on standard error.
+
+import CSystem
+import TwoLayerNet
+
+/// Standard output carries results and nothing else; each line leaves at once, as a pipe's reader expects.
+enum Output {
+  static func line(_ text: String) throws(Failure) { try write(text + "\n") }
+
+  static func write(_ text: String) throws(Failure) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      let count = bytes.withUnsafeBytes { CSystem.write(STDOUT_FILENO, $0.baseAddress!, $0.count) }
+      if count < 0 {
+        if tlns_errno() == EINTR { continue }
+        throw Failure(.ioError, "standard output cannot be written: \(systemError())")
+      }
+      bytes = bytes.dropFirst(count)
+    }
+  }
+}
+
+/// Standard error: notices, progress, errors.
+enum Console {
+  /// Whether a person watches, on a terminal that can move its cursor.
+  static let isTerminal = isatty(STDERR_FILENO) == 1 && environment("TERM") != "dumb"
+
+  /// Colours only for a person, and never against the wish that https://no-color.org describes.
+  static let hasColours = isTerminal && (environment("NO_COLOR") ?? "").isEmpty
+
+  static func notice(_ text: String) { write("\(text)\n") }
+  static func error(_ text: String) { write("\(styled("twolayernet:", .red)) \(text)\n") }
+
+  static func write(_ text: String) {
+    // Whoever cannot hear notices misses nothing that matters.
+    text.withCString { _ = CSystem.write(STDERR_FILENO, $0, strlen($0)) }
+  }
+
+  enum Style: String {
+    case red = "31", green = "32", dim = "2"
+  }
+
+  static func styled(_ text: String, _ style: Style) -> String {
+    hasColours ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
+  }
+}
+
+/// The value of an environment variable.
+func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
+/// What the last system call said.
+func systemError(_ code: Int32 = tlns_errno()) -> String { String(cString: strerror(code)) }

@@ -1,0 +1,30 @@
+// Ctrl-C and its relatives: noticed between two steps, so that nothing is left half-done.
+
+import CSystem
+import Synchronization
+
+/// The program was asked to stop.
+struct Interrupted: Error {
+  let signal: Int32
+}
+
+enum Interruption {
+  private static let received = Atomic<Int32>(0)
+
+  /// From now on the first SIGINT, SIGTERM or SIGHUP is only remembered; a second one ends the program.
+  static func watch() {
+    _ = received.load(ordering: .relaxed)
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      signal(number) { number in
+        let isFirst = Interruption.received.exchange(number, ordering: .relaxed) == 0
+        if !isFirst { _exit(128 + number) }
+      }
+    }
+  }
+
+  /// The signal that has arrived.
+  static var signalNumber: Int32? {
+    let number = received.load(ordering: .relaxed)
+    return number == 0 ? nil : number
+  }
+}
