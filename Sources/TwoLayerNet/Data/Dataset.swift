@@ -24,6 +24,8 @@ public final class Dataset {
   let largestLabel: Int
   /// The features, if this dataset owns them; else empty.
   private let storage: Buffer<UInt8>
+  /// The dataset that owns the features, if this is a part of another.
+  private let whole: Dataset?
 
   /// The largest label that a dataset may hold.
   static let labelLimit = Shape.limit
@@ -34,7 +36,7 @@ public final class Dataset {
   /// Borrows `features`, which must outlive the dataset. Everything has been checked by the caller.
   init(
     borrowing features: UnsafeRawPointer, type: FeatureType, rows: Int, columns: Int, rowStride: Int,
-    labels: consuming Buffer<Int32>, storage: consuming Buffer<UInt8>
+    labels: consuming Buffer<Int32>, storage: consuming Buffer<UInt8>, whole: Dataset? = nil
   ) {
     self.features = features
     self.rows = rows
@@ -46,6 +48,20 @@ public final class Dataset {
     largestLabel = Int(largest)
     self.labels = labels
     self.storage = storage
+    self.whole = whole
+  }
+
+  /// Some rows of this dataset as another one, which keeps this one alive and shares its features.
+  public func part(firstRow: Int, rows count: Int) throws(Failure) -> Dataset {
+    guard firstRow >= 0, count > 0, firstRow <= rows, count <= rows - firstRow else {
+      throw .invalidArgument(
+        "\(count) rows from row \(firstRow) on are not within the dataset's \(rows) rows")
+    }
+    let partLabels = try Buffer<Int32>(uninitialized: hasLabels ? count : 0)
+    for index in 0..<partLabels.count { partLabels[index] = label(firstRow + index) }
+    return Dataset(
+      borrowing: row(firstRow), type: featureType, rows: count, columns: columns, rowStride: rowStride,
+      labels: partLabels, storage: try Buffer(uninitialized: 0), whole: self)
   }
 
   public var hasLabels: Bool { largestLabel >= 0 }

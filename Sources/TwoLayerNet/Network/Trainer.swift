@@ -95,7 +95,7 @@ public final class Trainer {
     try setSGD(changed)
   }
 
-  func setSGD(_ sgd: SGD) throws(Failure) {
+  package func setSGD(_ sgd: SGD) throws(Failure) {
     try sgd.validate()
     options.sgd = sgd
     optimizer.sgd = sgd

@@ -75,14 +75,14 @@ public struct File: ~Copyable {
 }
 
 /// A file being written beside its target. Nothing happens to the target until `commit`.
-struct FileWriter: ~Copyable {
-  let path: String
+package struct FileWriter: ~Copyable {
+  package let path: String
   /// Where the bytes go; the same as `path` if that is a device or a pipe, which cannot be renamed to.
   private let temporaryPath: String
   private let descriptor: Int32
   private var isCommitted = false
 
-  init(_ path: String) throws(Failure) {
+  package init(_ path: String) throws(Failure) {
     let target = Self.resolvingLinks(path)
     var status = stat()
     let exists = target.withCString { stat($0, &status) } == 0
@@ -119,7 +119,7 @@ struct FileWriter: ~Copyable {
     if !isCommitted && temporaryPath != path { _ = temporaryPath.withCString { unlink($0) } }
   }
 
-  func write(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
+  package func write(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
     var done = 0
     while done < bytes.count {
       let count = CSystem.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
@@ -132,7 +132,7 @@ struct FileWriter: ~Copyable {
   }
 
   /// Makes the bytes safe on disk and puts the file in its place.
-  consuming func commit() throws(Failure) {
+  package consuming func commit() throws(Failure) {
     if temporaryPath == path {
       isCommitted = true
       return
@@ -150,7 +150,7 @@ struct FileWriter: ~Copyable {
   }
 
   /// Reserves room and gives it back: fails now if `byteCount` bytes could not be written here.
-  static func probe(_ path: String, byteCount: Int) throws(Failure) {
+  package static func probe(_ path: String, byteCount: Int) throws(Failure) {
     let writer = try FileWriter(path)
     if writer.temporaryPath == writer.path { return }
     #if os(Linux)

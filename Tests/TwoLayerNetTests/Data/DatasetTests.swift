@@ -114,6 +114,33 @@ struct DatasetTests {
     }
   }
 
+  @Test func aPartHoldsItsRowsAndKeepsTheWholeAlive() throws {
+    func part(firstRow: Int, rows: Int) throws -> Dataset {
+      let whole = try bytes.withUnsafeBytes { features in
+        try [UInt8]([4, 5, 6]).withUnsafeBufferPointer {
+          try Dataset.make(
+            features: features.baseAddress!, type: .u8, rows: 3, columns: 2,
+            labels: .u8($0.baseAddress!), copy: true)
+        }
+      }
+      return try whole.part(firstRow: firstRow, rows: rows)
+    }
+    let part = try part(firstRow: 1, rows: 2)
+    var features = [Float](repeating: -1, count: 4)
+    var labels = [Int64](repeating: -1, count: 2)
+    try part.read(firstRow: 0, rows: 2, features: &features, labels: &labels)
+    #expect(features == bytes[2...].map { Float($0) / 255 })
+    #expect(labels == [5, 6])
+  }
+
+  @Test(arguments: [(-1, 1), (0, 0), (0, 4), (3, 1), (2, Int.max), (Int.max, 1)])
+  func partsOutsideTheDatasetAreRefused(_ first: Int, _ count: Int) throws {
+    try bytes.withUnsafeBytes { bytes in
+      let dataset = try Dataset.make(features: bytes.baseAddress!, type: .u8, rows: 3, columns: 2)
+      expectFailure(.invalidArgument, "rows") { try dataset.part(firstRow: first, rows: count) }
+    }
+  }
+
   @Test func aDatasetThatDoesNotFitTheNetworkIsRefused() throws {
     let network = try Network.make(Shape(input: 2, hidden: 3, output: 2), device: .cpu)
     try bytes.withUnsafeBytes { features in
