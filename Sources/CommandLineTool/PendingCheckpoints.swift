@@ -11,3 +11,7 @@ extension Network {
   func save(_ path: String) throws(Failure) { throw Self.pending }
   func probeSave(_ path: String) throws(Failure) {}
 }
+extension Trainer {
+  func load(_ path: String) throws(Failure) {}
+  func save(_ path: String) throws(Failure) {}
+}

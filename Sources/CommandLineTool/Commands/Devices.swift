@@ -5,23 +5,49 @@ import TwoLayerNet
 
 struct Devices: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "List the devices: available or why not, and which one auto takes.")
+    abstract: "List the devices: available or why not, and which one auto takes.",
+    discussion: """
+      EXAMPLES
+        twolayernet devices
+        twolayernet devices --measure
+      """)
+
+  @Flag(
+    help: """
+      Add the float32 rate that training the article's network reaches on each device, in billions of \
+      operations a second (takes a second each).
+      """)
+  var measure = false
+
+  @Flag(help: "One JSON object a line.")
+  var json = false
 
   func run() throws {
+    let automatic = try Device.resolve(nil)
     for device in Device.allCases {
       let info = device.describe()
-      let what =
-        info.isAvailable
-        ? Self.description(info) : "not available: \(info.reason)"
-      try Output.line(Self.row(device.name, what))
+      let rate = measure && info.isAvailable ? try Measurement(device, threads: 0) : nil
+      try Output.line(
+        json
+          ? Self.object(info, rate, isAutomatic: device == automatic).text
+          : Self.row(device.name, Self.text(info, rate)))
     }
-    try Output.line(Self.row("auto", try Device.resolve(nil).name))
+    if !json { try Output.line(Self.row("auto", automatic.name)) }
   }
 
-  static func description(_ info: DeviceInfo) -> String {
+  private static func text(_ info: DeviceInfo, _ rate: Measurement?) -> String {
+    guard info.isAvailable else { return "not available: \(info.reason)" }
+    guard let rate else { return description(info) }
+    let images = grouped(Int(rate.imagesPerSecond))
+    return "\(description(info)): \(fixed(rate.gigaflops, 1)) GFLOP/s (\(images) images/s)"
+  }
+
+  /// A device that is available, in a few words.
+  static func description(_ info: DeviceInfo, threads: Int = 0) -> String {
     var parts = [info.name]
     if info.device == .cpu {
-      parts += [info.instructionSet, "\(info.threads) thread\(info.threads == 1 ? "" : "s")"]
+      let count = threads == 0 ? info.threads : threads
+      parts += [info.instructionSet, "\(count) thread\(count == 1 ? "" : "s")"]
     } else if info.count > 1 {
       parts.append("\(info.count) of them")
     }
@@ -30,5 +56,24 @@ struct Devices: ParsableCommand {
 
   private static func row(_ name: String, _ what: String) -> String {
     name + String(repeating: " ", count: 6 - name.utf8.count) + what
+  }
+
+  private static func object(
+    _ info: DeviceInfo, _ rate: Measurement?, isAutomatic: Bool
+  ) -> JSON {
+    var members: [(String, JSON)] = [
+      ("device", .string(info.device.name)), ("available", .bool(info.isAvailable)),
+      ("auto", .bool(isAutomatic)), ("count", .int(info.count)), ("name", .string(info.name)),
+    ]
+    if info.device == .cpu {
+      members += [("instruction_set", .string(info.instructionSet)), ("threads", .int(info.threads))]
+    }
+    if !info.isAvailable { members.append(("reason", .string(info.reason))) }
+    if let rate {
+      members += [
+        ("gigaflops", .number(rate.gigaflops)), ("images_per_second", .number(rate.imagesPerSecond)),
+      ]
+    }
+    return .object(members)
   }
 }

@@ -40,53 +40,84 @@ struct DataOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Where to download from instead of the public places.", valueName: "url"))
   var mirror: String?
 
-  /// Opens the training or the test set.
+  /// Finds the training or the test set, downloading it if need be.
   ///
   /// - Parameter inputs: the inputs of the network that the data are for, if there is one: an automatic
   ///   choice takes what fits.
-  func open(train: Bool, inputs: Int? = nil) throws(Failure) -> Dataset {
-    guard let catalog = dataset.catalog else { return try Self.openDigits(train: train) }
-    if dataset == .auto && data == nil && inputs == Self.digitPixels {
-      Console.notice("the network takes 8x8 pixels: testing on the embedded digits")
-      return try Self.openDigits(train: train)
+  func find(train: Bool, inputs: Int? = nil) throws(Failure) -> DataSource {
+    guard let catalog = dataset.catalog else { return .digits }
+    if dataset == .auto && data == nil && inputs == DataSource.digitPixels {
+      Console.notice("the network takes 8x8 pixels: using the embedded digits")
+      return .digits
     }
     do throws(Failure) {
-      let files = try find(catalog, train: train)
-      return try Dataset.openIDX(images: files.images, labels: files.labels)
+      return try find(catalog, train: train)
     } catch {
-      guard dataset == .auto && data == nil && inputs == nil && error.status == .ioError else {
-        throw error
-      }
+      guard dataset == .auto && data == nil && inputs == nil else { throw error }
       Console.notice(
         """
         \(error.message)
         MNIST is not here, so this trains on the small digits inside the program instead \
         (1,437 images of 8x8 pixels)
         """)
-      return try Self.openDigits(train: train)
+      return .digits
     }
   }
 
-  private static let defaultDirectory = "data"
+  static let defaultDirectory = "data"
 
-  private func find(
-    _ catalog: Catalog, train: Bool
-  ) throws(Failure) -> (images: String, labels: String) {
+  private func find(_ catalog: Catalog, train: Bool) throws(Failure) -> DataSource {
     let root = data ?? Self.defaultDirectory
     let folder = "\(root)/\(catalog.folder)/raw"
+    // Files that lie flat in a directory are what the caller says they are; those in data/ are MNIST.
+    let isFlat = data != nil || catalog.name == Catalog.mnist.name
+    let source = DataSource.files(directory: isFlat ? root : folder, name: catalog.folder)
     do throws(Failure) {
-      // Files that lie flat in a directory are what the caller says they are; those in data/ are MNIST.
-      let isFlat = data != nil || catalog.name == Catalog.mnist.name
-      return try Dataset.findMNIST(isFlat ? root : folder, name: catalog.folder, train: train)
+      _ = try source.paths(train: train)
+      return source
     } catch {
-      if data != nil && mirror == nil { throw error }
+      guard data == nil || mirror != nil else {
+        throw Failure(
+          error.status,
+          "\(error.message); 'twolayernet download \(catalog.name) --data \(root)' fetches them")
+      }
     }
     try catalog.download(to: folder, mirror: mirror)
-    return try Dataset.findMNIST(folder, name: catalog.folder, train: train)
+    return .files(directory: folder, name: catalog.folder)
   }
+}
+
+/// Where a dataset is.
+enum DataSource {
+  /// In IDX files below a directory.
+  case files(directory: String, name: String)
+  /// Inside this program.
+  case digits
 
   /// The pixels of an embedded digit.
-  private static let digitPixels = 64
+  static let digitPixels = 64
+
+  var description: String {
+    switch self {
+    case .files(let directory, _): directory
+    case .digits: "digits"
+    }
+  }
+
+  func open(train: Bool) throws(Failure) -> Dataset {
+    switch self {
+    case .files:
+      let files = try paths(train: train)!
+      return try Dataset.openIDX(images: files.images, labels: files.labels)
+    case .digits: return try Self.openDigits(train: train)
+    }
+  }
+
+  /// The files that would be opened; nil for the embedded digits.
+  func paths(train: Bool) throws(Failure) -> (images: String, labels: String)? {
+    guard case .files(let directory, let name) = self else { return nil }
+    return try Dataset.findMNIST(directory, name: name, train: train)
+  }
 
   private static func openDigits(train: Bool) throws(Failure) -> Dataset {
     func file(_ name: String, _ contents: digits_file) -> File {

@@ -5,6 +5,9 @@ import TwoLayerNet
 
 /// Standard output carries results and nothing else; each line leaves at once, as a pipe's reader expects.
 enum Output {
+  /// Colours only on a terminal, and never against the wish that https://no-color.org describes.
+  static let hasColours = isatty(STDOUT_FILENO) == 1 && Console.mayUseColours
+
   static func line(_ text: String) throws(Failure) { try write(text + "\n") }
 
   static func write(_ text: String) throws(Failure) {
@@ -25,8 +28,10 @@ enum Console {
   /// Whether a person watches, on a terminal that can move its cursor.
   static let isTerminal = isatty(STDERR_FILENO) == 1 && environment("TERM") != "dumb"
 
-  /// Colours only for a person, and never against the wish that https://no-color.org describes.
-  static let hasColours = isTerminal && (environment("NO_COLOR") ?? "").isEmpty
+  /// Whether colours are welcome where there is a terminal.
+  static let mayUseColours = (environment("NO_COLOR") ?? "").isEmpty && environment("TERM") != "dumb"
+
+  private static let hasColours = isTerminal && mayUseColours
 
   static func notice(_ text: String) { write("\(text)\n") }
   static func error(_ text: String) { write("\(styled("twolayernet:", .red)) \(text)\n") }

@@ -1,0 +1,104 @@
+// twolayernet predict
+
+import ArgumentParser
+import CSystem
+import TwoLayerNet
+
+struct Predict: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Tell which digit a picture shows.",
+    discussion: """
+      Pictures are PNG or PGM, of any size: they are scaled to what the network takes. MNIST's digits are \
+      bright on dark; for dark on bright use --invert. Other files are IDX, raw or .gz. Without a file, \
+      numbers are read from standard input: text, or binary float32.
+
+      EXAMPLES
+        twolayernet predict seven.png --invert --show
+        twolayernet predict --index 0 --index 5 data/MNIST/raw/t10k-images-idx3-ubyte.gz
+        python3 -c 'print("0 " * 784)' | twolayernet predict --json
+      """)
+
+  @Argument(help: "Pictures, or IDX files.", completion: .file())
+  var files: [String] = []
+
+  @Option(help: ArgumentHelp("The network.", valueName: "file"), completion: .file())
+  var model = "mnist.pth"
+
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("Which image of an IDX file, from 0; may be repeated.", valueName: "n"))
+  var index: [Int] = []
+
+  @Flag(help: "Swap dark and bright.")
+  var invert = false
+
+  @Flag(help: "Draw what the network sees.")
+  var show = false
+
+  @Flag(help: "One JSON object a line: file, label, probabilities.")
+  var json = false
+
+  @OptionGroup(title: "Device") var device: DeviceOptions
+
+  func run() throws {
+    let network = try Network.load(
+      model, device: Device.resolve(device.device.device), threads: device.threads)
+    let inputs = network.shape.input
+    if files.isEmpty {
+      if isatty(STDIN_FILENO) == 1 { Console.notice("reading \(inputs) numbers from the keyboard") }
+      for digit in try Digit.read(numbers: readStandardInput(), inputs: inputs) {
+        try tell(digit, network)
+      }
+    }
+    for file in files {
+      for digit in try Digit.read(file, inputs: inputs, indices: index) { try tell(digit, network) }
+    }
+  }
+
+  private func tell(_ digit: Digit, _ network: Network) throws {
+    var digit = digit
+    if invert {
+      for index in digit.features.indices { digit.features[index] = 1 - digit.features[index] }
+    }
+    var probabilities = [Float](repeating: 0, count: network.shape.output)
+    try withBuffers(digit.features, &probabilities) { (features, values) throws(Failure) in
+      try network.probabilities(features, rows: 1, into: values)
+    }
+    let label = probabilities.indices.max { probabilities[$0] < probabilities[$1] }!
+    if json {
+      let object = JSON.object([
+        ("file", .string(digit.name)), ("label", .int(label)),
+        ("probabilities", .array(probabilities.map { .number(Double($0)) })),
+      ])
+      return try Output.line(object.text)
+    }
+    if show, let side = Digit.side(inputs: network.shape.input) {
+      let image = GrayImage(width: side, height: side, pixels: digit.features)
+      try Output.write(image.drawn(colours: Output.hasColours))
+    }
+    try Output.line("\(digit.name): \(label)")
+    for (index, value) in probabilities.enumerated() {
+      let percent = fixed(100 * Double(value), 2)
+      let padding = String(repeating: " ", count: 7 - percent.count)
+      let bar = String(repeating: "█", count: Int((value * 30).rounded()))
+      try Output.line("  \(index) \(padding)\(percent) %\(bar.isEmpty ? "" : " " + bar)")
+    }
+    if !invert && digit.features.reduce(0, +) > Float(digit.features.count) / 2 {
+      Console.notice("the picture is mostly bright, MNIST's are mostly dark: try --invert")
+    }
+  }
+}
+
+/// Lends two arrays to the engine.
+func withBuffers(
+  _ input: [Float], _ output: inout [Float],
+  _ body: (UnsafeBufferPointer<Float>, UnsafeMutableBufferPointer<Float>) throws(Failure) -> Void
+) throws(Failure) {
+  var failure: Failure?
+  input.withUnsafeBufferPointer { input in
+    output.withUnsafeMutableBufferPointer { output in
+      do throws(Failure) { try body(input, output) } catch { failure = error }
+    }
+  }
+  if let failure { throw failure }
+}
