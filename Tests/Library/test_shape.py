@@ -1,0 +1,66 @@
+"""What the shipped library is made of: its symbols, what it needs, its size, its header."""
+
+import re
+import subprocess
+
+import pytest
+
+
+def declared(root):
+    """The functions of the header."""
+    text = re.sub(r"/\*.*?\*/", "", (root / "include/twolayernet.h").read_text(), flags=re.S)
+    return sorted(re.findall(r"TLN_API[^;]*?\b(tln_\w+)\(", text))
+
+
+def output(*command):
+    return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
+
+
+def test_exported_symbols_are_those_of_the_header(root, library):
+    lines = output("nm", "-D", "--defined-only", library).splitlines()
+    assert sorted(line.split()[-1].split("@")[0] for line in lines) == declared(root)
+
+
+def test_static_library_exports_the_same(root, library):
+    lines = output("nm", "-g", "--defined-only", library.with_suffix(".a")).splitlines()
+    assert sorted(line.split()[2] for line in lines if len(line.split()) == 3) == declared(root)
+
+
+def test_needs_only_libc_libm_libz(library):
+    dynamic = output("readelf", "-d", library)
+    needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
+    assert needed <= {"libc.so.6", "libm.so.6", "libz.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+    assert re.findall(r"\(SONAME\).*\[(.*)\]", dynamic) == ["libtwolayernet.so.0"]
+    assert "RUNPATH" not in dynamic and "RPATH" not in dynamic
+
+
+def test_is_hardened(library):
+    headers = output("readelf", "-W", "-l", "-d", library)
+    assert "GNU_RELRO" in headers and "BIND_NOW" in headers
+    assert re.search(r"GNU_STACK\s+\S+ \S+ \S+ \S+ \S+ RW ", headers)
+
+
+def test_runs_on_older_systems(library):
+    versions = re.findall(r"GLIBC_(\d+)\.(\d+)", output("nm", "-D", library))
+    assert max((int(major), int(minor)) for major, minor in versions) <= (2, 34)
+
+
+def test_is_small(library):
+    assert library.resolve().stat().st_size <= 500_000
+
+
+@pytest.mark.parametrize("compiler, standard", [("cc", "c99"), ("cc", "c11"), ("c++", "c++11"), ("c++", "c++17")])
+def test_header_compiles_without_warnings(root, tmp_path, compiler, standard):
+    source = tmp_path / ("header.c" if compiler == "cc" else "header.cpp")
+    source.write_text("#include <twolayernet.h>\nint main(void) { return TLN_OK; }\n")
+    flags = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-I", root / "include"]
+    output(compiler, f"-std={standard}", *flags, source)
+
+
+def test_version_is_the_same_everywhere(root, installed):
+    header = (root / "include/twolayernet.h").read_text()
+    numbers = [re.search(rf"TLN_VERSION_{part} (\d+)", header)[1] for part in ["MAJOR", "MINOR", "PATCH"]]
+    version = ".".join(numbers)
+    assert f'TLN_VERSION_STRING "{version}"' in header
+    assert f"Version: {version}" in (installed / "lib/pkgconfig/twolayernet.pc").read_text()
+    assert f"## {version}" in (root / "CHANGELOG.md").read_text()

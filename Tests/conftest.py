@@ -1,0 +1,34 @@
+"""Where the tests find what was built, and the data they train on."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "Tests"))
+
+from conftest_data import digits, mnist  # noqa: E402, F401
+
+
+@pytest.fixture(scope="session")
+def root() -> pathlib.Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def library() -> pathlib.Path:
+    """The shared library, as `make lib` leaves it."""
+    path = ROOT / "dist/libtwolayernet.so"
+    assert path.exists(), f"{path} is missing; run `make lib` first"
+    return path
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A prefix into which `make install` has put everything."""
+    prefix = tmp_path_factory.mktemp("prefix") / "usr"
+    subprocess.run(["make", "-s", "install", f"PREFIX={prefix}"], cwd=ROOT, check=True)
+    return prefix

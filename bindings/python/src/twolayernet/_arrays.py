@@ -1,0 +1,78 @@
+"""Arrays of the caller's as the library takes them: without a copy where their layout allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def as_array(values: Any) -> npt.NDArray[Any]:
+    """A NumPy view of anything with the array interface or DLPack, else a new array."""
+    if isinstance(values, np.ndarray):
+        return values
+    if not hasattr(values, "__array_interface__") and hasattr(values, "__dlpack__"):
+        if hasattr(values, "detach"):
+            values = values.detach()
+        return np.from_dlpack(values)
+    return np.asarray(values)
+
+
+def feature_rows(values: Any) -> npt.NDArray[Any]:
+    """Features as [rows, columns] of uint8 or float32 whose elements within a row are adjacent.
+
+    Axes after the first are flattened. Such arrays are not copied; others once.
+    """
+    array = as_array(values)
+    if array.dtype.kind not in "uifb":
+        raise TypeError(f"features must be numbers, not {array.dtype}")
+    if array.ndim < 2:
+        raise ValueError(f"features must have a row for each sample, but their shape is {array.shape}")
+    if 0 in array.shape:
+        raise ValueError(f"features are empty: their shape is {array.shape}")
+    if array.dtype != np.uint8 and array.dtype != np.float32:
+        if array.dtype.kind == "f":
+            array = array.astype(np.float32)
+        else:
+            raise TypeError(
+                f"features of {array.dtype} are ambiguous: uint8 means 0 to 255 and is divided by 255, "
+                "float32 is taken as it is; convert them to one of the two"
+            )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    array = array.reshape(array.shape[0], -1)
+    size = array.itemsize
+    is_direct = (
+        (array.strides[1] == size or array.shape[1] == 1)
+        and (array.strides[0] >= size * array.shape[1] or array.shape[0] == 1)
+        and array.strides[0] % size == 0
+        and array.flags.aligned
+    )
+    return array if is_direct else np.ascontiguousarray(array)
+
+
+def float_rows(values: Any, columns: int) -> npt.NDArray[np.float32]:
+    """Packed float32 rows for a network of `columns` inputs; uint8 becomes value / 255."""
+    array = feature_rows(values)
+    if array.shape[1] != columns:
+        raise ValueError(f"features have {array.shape[1]} columns, but the network has {columns} inputs")
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(255)
+    return np.ascontiguousarray(array)
+
+
+def label_values(labels: Any, rows: int) -> npt.NDArray[Any]:
+    """Labels as a packed array of uint8, int32 or int64; other integers become int64."""
+    array = as_array(labels)
+    if array.dtype.kind not in "ui":
+        raise TypeError(f"labels must be integers, not {array.dtype}")
+    if array.shape != (rows,):
+        raise ValueError(f"labels must have the shape ({rows},), one for each row, not {array.shape}")
+    if array.dtype.kind == "u" and array.dtype != np.uint8 and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"the label {array.max()} is too large")
+    if array.dtype not in (np.dtype(np.uint8), np.dtype(np.int32)):
+        array = array.astype(np.int64)
+    if array.min() < 0:
+        raise ValueError(f"labels must not be negative, but one is {array.min()}")
+    return np.ascontiguousarray(array)
