@@ -1,0 +1,91 @@
+// Curves as SVG, drawn inside the page.
+
+import TwoLayerNet
+
+/// A value for each epoch, or several such curves in one drawing.
+struct Chart {
+  struct Curve {
+    let name: String
+    let points: [(epoch: Int, value: Double)]
+  }
+
+  let title: String
+  let curves: [Curve]
+  /// Decimals of the numbers at the axis.
+  let digits: Int
+
+  private static let (width, height) = (460.0, 260.0)
+  private static let (left, right, top, bottom) = (58.0, 12.0, 14.0, 34.0)
+
+  var svg: String {
+    let points = curves.flatMap(\.points)
+    guard let low = points.map(\.value).min(), let high = points.map(\.value).max() else { return "" }
+    let (first, last) = (points.map(\.epoch).min()!, points.map(\.epoch).max()!)
+    let span = high > low ? high - low : max(abs(high), 1) * 0.1
+    let (bottomValue, topValue) = (low - 0.05 * span, low + 1.05 * span)
+    func x(_ epoch: Int) -> Double {
+      let part = last > first ? Double(epoch - first) / Double(last - first) : 0.5
+      return Self.left + part * (Self.width - Self.left - Self.right)
+    }
+    func y(_ value: Double) -> Double {
+      let part = (value - bottomValue) / (topValue - bottomValue)
+      return Self.height - Self.bottom - part * (Self.height - Self.top - Self.bottom)
+    }
+    func place(_ value: Double) -> String { fixed(value, 1) }
+
+    var text = """
+      <svg viewBox="0 0 \(place(Self.width)) \(place(Self.height))" role="img" \
+      aria-label="\(escaped(title))">\n
+      """
+    for step in 0...4 {
+      let value = bottomValue + Double(step) / 4 * (topValue - bottomValue)
+      text += """
+        <line class="grid" x1="\(place(Self.left))" x2="\(place(Self.width - Self.right))" \
+        y1="\(place(y(value)))" y2="\(place(y(value)))"/>
+        <text x="\(place(Self.left - 6))" y="\(place(y(value) + 4))" text-anchor="end">\
+        \(fixed(value, digits))</text>\n
+        """
+    }
+    let pause = max(1, (last - first + 9) / 10)
+    for epoch in stride(from: first, through: last, by: pause) {
+      text += """
+        <text x="\(place(x(epoch)))" y="\(place(Self.height - 14))" text-anchor="middle">\(epoch)</text>\n
+        """
+    }
+    for (index, curve) in curves.enumerated() {
+      let path = curve.points.map { "\(place(x($0.epoch))),\(place(y($0.value)))" }
+      text += "<polyline class=\"curve c\(index)\" points=\"\(path.joined(separator: " "))\"/>\n"
+      if let only = path.first, path.count == 1 {
+        let parts = only.split(separator: ",")
+        text += "<circle class=\"dot c\(index)\" cx=\"\(parts[0])\" cy=\"\(parts[1])\" r=\"3\"/>\n"
+      }
+    }
+    return text + "</svg>\n"
+  }
+
+  /// The drawing with its title and what the colours mean.
+  var html: String {
+    let legend = curves.enumerated().map {
+      "<span class=\"key c\($0.offset)\">\(escaped($0.element.name))</span>"
+    }
+    return """
+      <figure><figcaption>\(escaped(title)) &nbsp; \(legend.joined(separator: " "))</figcaption>
+      \(svg)</figure>\n
+      """
+  }
+}
+
+/// Text inside HTML.
+func escaped(_ text: String) -> String {
+  var result = ""
+  for character in text {
+    switch character {
+    case "&": result += "&amp;"
+    case "<": result += "&lt;"
+    case ">": result += "&gt;"
+    case "\"": result += "&quot;"
+    default: result.append(character)
+    }
+  }
+  return result
+}
