@@ -5,6 +5,7 @@ PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 INCDIR  ?= $(PREFIX)/include
 BINDIR  ?= $(PREFIX)/bin
+SHARE   ?= $(PREFIX)/share
 SWIFT   ?= swift
 PYTHON  ?= python3
 OBJCOPY ?= objcopy
@@ -72,7 +73,16 @@ dist/twolayernetConfigVersion.cmake: bindings/c/twolayernetConfigVersion.cmake.i
 	mkdir -p dist
 	sed -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJOR@|$(MAJOR)|' $< > $@
 
-install: all dist/twolayernet.pc dist/twolayernetConfigVersion.cmake
+# What the program says about itself, for man and for the shells.
+documentation: cli
+	mkdir -p dist
+	$(RELEASE)/twolayernet --experimental-dump-help \
+	  | $(PYTHON) Sources/CommandLineTool/manual.py $(VERSION) > dist/twolayernet.1
+	for shell in bash zsh fish; do \
+	  $(RELEASE)/twolayernet --generate-completion-script $$shell > dist/completions.$$shell || exit 1; \
+	done
+
+install: all documentation dist/twolayernet.pc dist/twolayernetConfigVersion.cmake
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/twolayernet \
 	  $(DESTDIR)$(INCDIR) $(DESTDIR)$(BINDIR)
 	install -m 755 dist/$(LIBRARY) $(DESTDIR)$(LIBDIR)/$(LIBRARY)
@@ -84,16 +94,23 @@ install: all dist/twolayernet.pc dist/twolayernetConfigVersion.cmake
 	install -m 644 bindings/c/twolayernetConfig.cmake dist/twolayernetConfigVersion.cmake \
 	  $(DESTDIR)$(LIBDIR)/cmake/twolayernet/
 	install -m 755 -s $(RELEASE)/twolayernet $(DESTDIR)$(BINDIR)/twolayernet
+	install -D -m 644 dist/twolayernet.1 $(DESTDIR)$(SHARE)/man/man1/twolayernet.1
+	install -D -m 644 dist/completions.bash $(DESTDIR)$(SHARE)/bash-completion/completions/twolayernet
+	install -D -m 644 dist/completions.zsh $(DESTDIR)$(SHARE)/zsh/site-functions/_twolayernet
+	install -D -m 644 dist/completions.fish $(DESTDIR)$(SHARE)/fish/vendor_completions.d/twolayernet.fish
 
 uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/libtwolayernet.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
 	  $(DESTDIR)$(LIBDIR)/$(LIBRARY) $(DESTDIR)$(LIBDIR)/libtwolayernet.a \
 	  $(DESTDIR)$(INCDIR)/twolayernet.h $(DESTDIR)$(LIBDIR)/pkgconfig/twolayernet.pc \
-	  $(DESTDIR)$(BINDIR)/twolayernet
+	  $(DESTDIR)$(BINDIR)/twolayernet $(DESTDIR)$(SHARE)/man/man1/twolayernet.1 \
+	  $(DESTDIR)$(SHARE)/bash-completion/completions/twolayernet \
+	  $(DESTDIR)$(SHARE)/zsh/site-functions/_twolayernet \
+	  $(DESTDIR)$(SHARE)/fish/vendor_completions.d/twolayernet.fish
 	rm -rf $(DESTDIR)$(LIBDIR)/cmake/twolayernet
 
 clean:
 	rm -rf .build .build-embedded dist $(VENV)
 
 FORCE:
-.PHONY: all lib cli setup train test install uninstall clean FORCE
+.PHONY: all lib cli setup train test documentation install uninstall clean FORCE

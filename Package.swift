@@ -94,7 +94,7 @@ let package = Package(
           dependencies: [
             "TwoLayerNet", "CTwoLayerNet", "CSystem", "CDigits",
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
-          ], exclude: ["README.md"]),
+          ], exclude: ["README.md", "manual.py"]),
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(
           name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "CDigits", "TestSupport"]),

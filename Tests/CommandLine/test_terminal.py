@@ -1,0 +1,104 @@
+"""What a person at a terminal sees."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+DIGITS = ["train", "--dataset", "digits"]
+
+
+class Terminal:
+    """The program with a terminal as its standard input, output and error."""
+
+    def __init__(self, program: Path, directory: Path, *arguments: str, **environment: str) -> None:
+        master, slave = pty.openpty()
+        self.master = master
+        clean = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+        self.child = subprocess.Popen(
+            [program, *arguments], cwd=directory, stdin=slave, stdout=slave, stderr=slave,
+            env=clean | {"TERM": "xterm"} | environment, start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        self.seen = ""
+
+    def read(self, until: str | None = None, seconds: float = 30) -> str:
+        """Reads until `until` was seen, or to the end."""
+        end = time.monotonic() + seconds
+        while until is None or until not in self.seen:
+            assert time.monotonic() < end, self.seen
+            if not select.select([self.master], [], [], 0.1)[0]:
+                continue
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:  # Linux says that nobody writes any more
+                data = b""
+            if not data:
+                assert until is None, self.seen
+                break
+            self.seen += data.decode(errors="replace")
+        return self.seen
+
+    def write(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def wait(self) -> int:
+        self.read()
+        os.close(self.master)
+        return self.child.wait(10)
+
+
+def test_a_bar_with_what_matters(program: Path, tmp_path: Path) -> None:
+    terminal = Terminal(program, tmp_path, *DIGITS, "--epochs", "3000")
+    text = terminal.read(until="left")
+    terminal.child.send_signal(signal.SIGTERM)
+    assert terminal.wait() == 128 + signal.SIGTERM
+    for part in ["epoch ", "/3000", "━", "loss ", "images/s", "\r\x1b[K", "\x1b[32m"]:
+        assert part in text
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colours_where_they_are_not_wanted(
+    program: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    terminal = Terminal(program, tmp_path, *DIGITS, "--epochs", "3000", **environment)
+    terminal.read(until="epoch=3,")
+    terminal.child.send_signal(signal.SIGTERM)
+    terminal.wait()
+    assert "\x1b[3" not in terminal.seen
+
+
+def test_errors_are_plain_in_a_pipe(program: Path) -> None:
+    result = subprocess.run([program, "train", "--foo"], capture_output=True, text=True)
+    assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize("answer", ["y", "n", ""])
+def test_ctrl_c_offers_to_keep_the_state(program: Path, tmp_path: Path, answer: str) -> None:
+    terminal = Terminal(program, tmp_path, *DIGITS, "--epochs", "1000000")
+    terminal.read(until="epoch=5,")
+    terminal.child.send_signal(signal.SIGINT)
+    terminal.read(until="[y/N]")
+    terminal.write(answer + "\n")
+    assert terminal.wait() == 130
+    kept = [p.name for p in tmp_path.iterdir()]
+    assert kept == (["mnist.checkpoint.pth"] if answer == "y" else [])
+    if answer == "y":
+        assert "--resume mnist.checkpoint.pth" in terminal.seen
+
+
+def test_a_second_ctrl_c_ends_at_once(program: Path, tmp_path: Path) -> None:
+    terminal = Terminal(program, tmp_path, *DIGITS, "--epochs", "1000000")
+    terminal.read(until="epoch=2,")
+    terminal.child.send_signal(signal.SIGINT)
+    terminal.read(until="[y/N]")
+    terminal.child.send_signal(signal.SIGINT)
+    assert terminal.wait() == 130
+    assert list(tmp_path.iterdir()) == []
