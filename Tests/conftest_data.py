@@ -9,7 +9,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def _places() -> list[pathlib.Path]:
+def places() -> list[pathlib.Path]:
+    """Where MNIST, or something like it, may be; the best first."""
     named = os.environ.get("TLN_MNIST")
     return [pathlib.Path(named)] if named else [
         ROOT / "../shared/mnist",
@@ -22,7 +23,7 @@ def _places() -> list[pathlib.Path]:
 @pytest.fixture(scope="session")
 def mnist() -> pathlib.Path:
     """A directory with MNIST's four files: TLN_MNIST, else the usual places, else Fashion-MNIST."""
-    for place in _places():
+    for place in places():
         if any(place.glob("train-images-idx3-ubyte*")):
             return place.resolve()
     pytest.skip("neither MNIST nor Fashion-MNIST is on this machine; TLN_MNIST names its directory")

@@ -70,8 +70,7 @@ def page(root: dict[str, Any], version: str) -> str:
             lines += command(node)
     lines += [
         ".SH EXIT STATUS",
-        "0 on success, 64 for wrong usage, 128 plus its number if a signal ended the program "
-        "(130 after Ctrl\\-C), 1 otherwise.",
+        "0 on success, 64 for wrong usage, 130 after Ctrl\\-C, 1 otherwise.",
         ".SH ENVIRONMENT",
         ".TP",
         ".B NO_COLOR",

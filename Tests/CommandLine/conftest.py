@@ -1,30 +1,28 @@
 """The built program, run for real, on the digits inside it and on MNIST or Fashion-MNIST where they are.
 
-TLN_TEST_CLI    the program; else .build/release/twolayernet
-TLN_TEST_MNIST  a directory with MNIST's four files, .gz
+TLN_TEST_CLI names the program; else it is .build/release/twolayernet.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest_data import places
+from program import FASHION, ROOT, Run
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(os.environ.get("TLN_TEST_CLI", ROOT / ".build/release/twolayernet")).resolve()
-FASHION = Path("/usr/share/datasets/fashion-mnist")
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+# Of the published train-labels-idx1-ubyte.gz.
+MNIST_MD5 = "d53e105ee54ea40749a09fcbcd1e9432"
 
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    if not PROGRAM.exists():
-        pytest.fail(f"{PROGRAM} is not built: make cli")
-    return PROGRAM
+    path = Path(os.environ.get("TLN_TEST_CLI", ROOT / ".build/release/twolayernet")).resolve()
+    assert path.exists(), f"{path} is missing; run `make cli` first"
+    return path
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def run(program: Path, tmp_path: Path) -> Run:
     ) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
             [program, *map(str, arguments)], cwd=tmp_path, input=stdin, capture_output=True, timeout=120,
-            env=os.environ | environment,
+            env=os.environ | environment, check=False,
         )  # fmt: skip
         text = subprocess.CompletedProcess(
             result.args, result.returncode, result.stdout.decode(), result.stderr.decode()
@@ -45,15 +43,6 @@ def run(program: Path, tmp_path: Path) -> Run:
         return text
 
     return start
-
-
-def refusal(result: subprocess.CompletedProcess[str]) -> str:
-    """What a failed run said: nothing on standard output, and one line on standard error."""
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("twolayernet: ")
-    return lines[0]
 
 
 @pytest.fixture(scope="session")
@@ -68,21 +57,27 @@ def digits_model(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return directory / "digits.pth"
 
 
+def published_mnist() -> Path | None:
+    for place in map(Path, places()):
+        labels = place / "train-labels-idx1-ubyte.gz"
+        if labels.exists() and hashlib.md5(labels.read_bytes()).hexdigest() == MNIST_MD5:
+            return place.resolve()
+    return None
+
+
 @pytest.fixture(scope="session")
 def mnist() -> Path:
-    """MNIST as published."""
-    directory = Path(os.environ.get("TLN_TEST_MNIST", ROOT / "data/MNIST/raw"))
-    if not (directory / "train-images-idx3-ubyte.gz").exists():
-        pytest.skip("MNIST is not here (TLN_TEST_MNIST)")
-    return directory
+    """MNIST's four files as published."""
+    return published_mnist() or pytest.skip(
+        "MNIST's files are not here; TLN_MNIST names their directory"
+    )
 
 
 @pytest.fixture(scope="session")
 def images() -> tuple[Path, str]:
     """A directory with 28x28 images, and the name of the dataset."""
-    directory = Path(os.environ.get("TLN_TEST_MNIST", ROOT / "data/MNIST/raw"))
-    if (directory / "train-images-idx3-ubyte.gz").exists():
+    if directory := published_mnist():
         return directory, "mnist"
     if FASHION.exists():
         return FASHION, "fashion-mnist"
-    pytest.skip("neither MNIST (TLN_TEST_MNIST) nor Debian's dataset-fashion-mnist is here")
+    return pytest.skip("neither MNIST (TLN_MNIST) nor Debian's dataset-fashion-mnist is here")

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FASHION, Run, refusal
+from program import FASHION, Run, refusal
 
-FILES = [
-    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-]
+FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -104,10 +102,14 @@ def test_a_mirror_on_disk(run: Run, mnist: Path, tmp_path: Path) -> None:
     assert labels.read_bytes() == (mnist / labels.name).read_bytes()
 
 
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
 def server(mnist: Path) -> Iterator[str]:
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=mnist)
-    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    handler = functools.partial(Handler, directory=mnist)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from conftest import Run, refusal
+from program import Run, refusal
 
 
 def test_every_device_or_why_not(run: Run) -> None:

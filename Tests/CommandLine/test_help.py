@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Run, refusal
+from program import ROOT, Run, refusal
 
 COMMANDS = ["train", "test", "predict", "inspect", "convert", "report", "devices", "download"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run, refusal
+from program import Run, refusal
 
 COLOUR_TYPES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
@@ -143,9 +143,7 @@ def test_pictures_are_scaled(
     square = np.zeros((8, 8), np.uint8)
     square[2:6] = wide
     (tmp_path / "c.pgm").write_bytes(pgm(square))
-    assert np.allclose(
-        answer(run, digits_model, "b.pgm"), answer(run, digits_model, "c.pgm"), atol=1e-5
-    )
+    assert np.allclose(answer(run, digits_model, "b.pgm"), answer(run, digits_model, "c.pgm"), atol=1e-5)
 
 
 def test_idx(run: Run, images: tuple[Path, str]) -> None:
@@ -173,7 +171,10 @@ def test_words_for_people(run: Run, digits_model: Path, tmp_path: Path, picture:
 def test_a_pipe(program: Path, digits_model: Path) -> None:
     text = " ".join(["0.5"] * 64)
     result = subprocess.run(
-        f"echo {text} | {program} predict --model {digits_model}", shell=True, capture_output=True
+        f"echo {text} | {program} predict --model {digits_model}",
+        shell=True,
+        capture_output=True,
+        check=False,
     )
     assert result.returncode == 0 and result.stdout.startswith(b"input[0]: ")
 
@@ -198,6 +199,7 @@ GRAY = png(np.zeros((8, 8, 1), int), 0, 8)
         (png(np.zeros((8, 8, 1), int), 0, 8, (b"IDAT", b"junk")), "inflate"),
         (png(np.zeros((8, 8, 1), int), 3, 8), "palette"),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",
 )
 def test_damaged_pictures(
     run: Run, digits_model: Path, tmp_path: Path, contents: bytes, word: str
@@ -208,7 +210,9 @@ def test_damaged_pictures(
 
 
 @pytest.mark.parametrize(
-    "numbers", [b"", b"1 2 3", b"0 " * 63, b"x " * 64, b"nan " * 64, b"\xff" * 65, b"1e99 " * 64]
+    "numbers",
+    [b"", b"1 2 3", b"0 " * 63, b"x " * 64, b"nan " * 64, b"\xff" * 65, b"1e99 " * 64],
+    ids=["empty", "few", "one short", "words", "nan", "no whole floats", "infinite"],
 )
 def test_wrong_numbers(run: Run, digits_model: Path, numbers: bytes) -> None:
     refusal(run("predict", "--model", digits_model, stdin=numbers, code=1))
