@@ -116,7 +116,7 @@ package struct FileWriter: ~Copyable {
 
   deinit {
     close(descriptor)
-    if !isCommitted && temporaryPath != path { _ = temporaryPath.withCString { unlink($0) } }
+    if !isCommitted && !temporaryPath.equals(path) { _ = temporaryPath.withCString { unlink($0) } }
   }
 
   package func write(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
@@ -131,9 +131,14 @@ package struct FileWriter: ~Copyable {
     }
   }
 
+  func write(all bytes: [UInt8]) throws(Failure) {
+    let copy = try Buffer(copying: bytes)
+    try write(UnsafeRawBufferPointer(copy.readOnly))
+  }
+
   /// Makes the bytes safe on disk and puts the file in its place.
   package consuming func commit() throws(Failure) {
-    if temporaryPath == path {
+    if temporaryPath.equals(path) {
       isCommitted = true
       return
     }
@@ -152,7 +157,7 @@ package struct FileWriter: ~Copyable {
   /// Reserves room and gives it back: fails now if `byteCount` bytes could not be written here.
   package static func probe(_ path: String, byteCount: Int) throws(Failure) {
     let writer = try FileWriter(path)
-    if writer.temporaryPath == writer.path { return }
+    if writer.temporaryPath.equals(writer.path) { return }
     #if os(Linux)
       let result = posix_fallocate(writer.descriptor, 0, off_t(max(byteCount, 1)))
       // File systems that cannot reserve say so; they are then taken at their word when it is written.
