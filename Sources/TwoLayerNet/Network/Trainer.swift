@@ -61,7 +61,7 @@ struct UnfinishedEpoch: Equatable {
 /// Trains one network with SGD.
 public final class Trainer {
   public let network: Network
-  let optimizer: any Optimizer
+  private(set) var optimizer: any Optimizer
   public private(set) var options: TrainerOptions
   var position = Position()
   private let isCancelled = Atomic<Bool>(false)
@@ -99,6 +99,12 @@ public final class Trainer {
     try sgd.validate()
     options.sgd = sgd
     optimizer.sgd = sgd
+  }
+
+  /// Goes on with another optimiser of the same network, which has momentum from a file.
+  func replaceOptimizer(_ new: any Optimizer) {
+    options.sgd = new.sgd
+    optimizer = new
   }
 
   /// Ends a running or the next `fit` after its current step. From any thread, also in a signal handler.
