@@ -196,3 +196,43 @@ public func tln_network_evaluate(
     try writeStruct(result, to: out, "out_evaluation")
   }
 }
+
+// Files.
+
+@implementation @_cdecl("tln_network_load")
+public func tln_network_load(
+  _ source: UnsafePointer<CChar>?, _ options: UnsafePointer<tln_network_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tln_status {
+  boundary { () throws(Failure) in
+    let place = try emptied(out, "out_network")
+    let source = try path(source, "path")
+    let (_, device, threads) = try read(options)
+    place.pointee = handle(try Network.load(source, device: device, threads: threads))
+  }
+}
+
+@implementation @_cdecl("tln_network_load_memory")
+public func tln_network_load_memory(
+  _ bytes: UnsafeRawPointer?, _ byteCount: Int, _ options: UnsafePointer<tln_network_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> tln_status {
+  boundary { () throws(Failure) in
+    let place = try emptied(out, "out_network")
+    guard bytes != nil || byteCount == 0 else { throw Failure(.invalidArgument, "bytes is NULL") }
+    guard byteCount >= 0 else { throw Failure(.invalidArgument, "byte_count is too large") }
+    let (_, device, threads) = try read(options)
+    let contents = UnsafeRawBufferPointer(start: bytes, count: byteCount)
+    let checkpoint = try Checkpoint.read(File(name: "the file in memory", contents: contents))
+    place.pointee = handle(try Network.load(checkpoint, device: device, threads: threads))
+  }
+}
+
+@implementation @_cdecl("tln_network_save")
+public func tln_network_save(
+  _ network: OpaquePointer?, _ target: UnsafePointer<CChar>?
+) -> tln_status {
+  boundary { () throws(Failure) in
+    try object(network, "network", as: Network.self).save(path(target, "path"))
+  }
+}

@@ -120,3 +120,23 @@ public func tln_trainer_cancel(_ trainer: OpaquePointer?) {
 
 @implementation @_cdecl("tln_trainer_free")
 public func tln_trainer_free(_ trainer: OpaquePointer?) { release(trainer, as: Trainer.self) }
+
+// Files.
+
+@implementation @_cdecl("tln_trainer_save")
+public func tln_trainer_save(
+  _ trainer: OpaquePointer?, _ target: UnsafePointer<CChar>?
+) -> tln_status {
+  boundary { () throws(Failure) in
+    try object(trainer, "trainer", as: Trainer.self).save(path(target, "path"))
+  }
+}
+
+@implementation @_cdecl("tln_trainer_load")
+public func tln_trainer_load(
+  _ trainer: OpaquePointer?, _ source: UnsafePointer<CChar>?
+) -> tln_status {
+  boundary { () throws(Failure) in
+    try object(trainer, "trainer", as: Trainer.self).load(path(source, "path"))
+  }
+}
