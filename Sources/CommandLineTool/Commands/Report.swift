@@ -29,10 +29,10 @@ struct Report: ParsableCommand {
   @OptionGroup(title: "Device") var device: DeviceOptions
 
   func run() throws {
+    let epochs = try log.map { path throws(Failure) in try LogLine.readEpochs(path) } ?? []
     let network = try Network.load(
       model, device: Device.resolve(device.device.device), threads: device.threads)
     let dataset = try data.find(train: false, inputs: network.shape.input).open(train: false)
-    let epochs = try log.map { path throws(Failure) in try LogLine.readEpochs(path) } ?? []
     let page = try ReportPage(model: model, network, dataset, epochs: epochs)
     try writeWhole(Array(try page.html().utf8), to: output)
     Console.notice("open \(output) in a browser")

@@ -56,9 +56,10 @@ struct Digit {
 
   /// Numbers from standard input: text, or float32 in this machine's byte order.
   static func read(numbers bytes: [UInt8], inputs: Int) throws(Failure) -> [Digit] {
-    let letters = Set("0123456789+-.eE, \t\r\n".utf8)
+    // Float32 pixels of a picture are never all printable: zero, for one, is not.
+    let isText = bytes.allSatisfy { (32..<127).contains($0) || (9...13).contains($0) }
     let values: [Float]
-    if bytes.allSatisfy(letters.contains) {
+    if isText {
       values = try parse(bytes)
     } else {
       guard bytes.count % 4 == 0 else {

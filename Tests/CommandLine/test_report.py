@@ -1,0 +1,109 @@
+"""twolayernet report: one page with everything inside, opened in a real browser where there is one."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from program import Run, refusal
+
+BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+
+
+class Page(html.parser.HTMLParser):
+    """Counts the elements of a page, checks that they are closed, and collects their addresses."""
+
+    EMPTY = frozenset({"meta", "img", "br", "line", "circle", "polyline"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.counts: dict[str, int] = {}
+        self.addresses: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.EMPTY:
+            # HTML lets these end by themselves.
+            while self.open[-1] != tag and self.open[-1] in ("p", "td", "th", "tr"):
+                self.open.pop()
+            assert self.open.pop() == tag
+
+
+@pytest.fixture
+def page(run: Run, digits_model: Path, tmp_path: Path) -> Path:
+    log = digits_model.with_suffix(".jsonl")
+    run("report", "--model", digits_model, "--log", log)
+    return tmp_path / "report.html"
+
+
+def test_everything_is_inside(page: Path) -> None:
+    text = page.read_text()
+    parsed = Page(text)
+    assert parsed.addresses and all(a.startswith("data:image/png;base64,") for a in parsed.addresses)
+    assert "http" not in text.replace("http-equiv", "")
+    # Two charts, ten rows with their head, a picture for each hidden unit and each mistake.
+    assert parsed.counts["svg"] == 2 and parsed.counts["tr"] == 11
+    wrong = re.search(r"<p>(\d+) are told wrong", text)
+    assert wrong and parsed.counts["img"] == 100 + min(100, int(wrong[1]))
+
+
+def test_the_numbers_are_the_tests(run: Run, digits_model: Path, page: Path) -> None:
+    accuracy = re.search(r": (\S+ %)", run("test", "--model", digits_model).stdout)
+    assert accuracy and f'id="accuracy">{accuracy[1]}<' in page.read_text()
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser")
+def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
+    command = [
+        str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + str(tmp_path / "b"),
+        "--enable-logging=stderr", "--virtual-time-budget=5000",
+    ]  # fmt: skip
+    # Every picture has been decoded, or its width is 0.
+    probe = page.with_name("probe.html")
+    script = (
+        "<script>onload = () => document.title = 'shown: ' + [...document.images]"
+        ".filter(i => i.naturalWidth > 0).length + ' of ' + document.images.length</script></body>"
+    )
+    probe.write_text(page.read_text().replace("</body>", script))
+    result = subprocess.run(
+        [*command, "--dump-dom", probe.as_uri()], capture_output=True, text=True, timeout=60, check=True
+    )
+    shown = re.search(r"<title>shown: (\d+) of (\d+)</title>", result.stdout)
+    assert shown and shown[1] == shown[2] and int(shown[1]) >= 100
+    assert "ERROR:CONSOLE" not in result.stderr and "Uncaught" not in result.stderr
+
+
+def test_without_a_log_there_are_no_curves(run: Run, digits_model: Path, tmp_path: Path) -> None:
+    run("report", "--model", digits_model, "--output", "a.html")
+    assert "svg" not in Page((tmp_path / "a.html").read_text()).counts
+
+
+def test_names_cannot_break_the_page(run: Run, digits_model: Path, tmp_path: Path) -> None:
+    name = '<b>&".pth'
+    shutil.copy(digits_model, tmp_path / name)
+    run("report", "--model", name)
+    text = (tmp_path / "report.html").read_text()
+    assert "<b>" not in text and "&lt;b&gt;&amp;&quot;.pth" in text
+
+
+@pytest.mark.parametrize("log", ["", "not json\n", '{"event": "start"}\n', '{"event": 3}\n', "\0"])
+def test_a_wrong_log(run: Run, digits_model: Path, tmp_path: Path, log: str) -> None:
+    (tmp_path / "run.jsonl").write_text(log)
+    message = refusal(run("report", "--model", digits_model, "--log", "run.jsonl", code=1))
+    assert "run.jsonl" in message
+    assert not (tmp_path / "report.html").exists()
