@@ -103,17 +103,66 @@ def test_a_mirror_on_disk(run: Run, mnist: Path, tmp_path: Path) -> None:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves files, and the rest of a file to those who ask for it."""
+
+    asked: list[str]
+    can_resume = True
+
     def log_message(self, *_: object) -> None:
         pass
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        first = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-")
+        self.asked.append(f"{path.name} from {first}")
+        if first == "0" or not self.can_resume or not path.exists():
+            super().do_GET()
+            return
+        rest = path.read_bytes()[int(first) :]
+        self.send_response(206)
+        self.send_header(
+            "Content-Range", f"bytes {first}-{path.stat().st_size - 1}/{path.stat().st_size}"
+        )
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest)
 
 
 @pytest.fixture
 def server(mnist: Path) -> Iterator[str]:
-    handler = functools.partial(Handler, directory=mnist)
+    Handler.asked = []
+    Handler.can_resume = True
+    handler = functools.partial(Handler, directory=str(mnist))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+@pytest.mark.parametrize("can_resume", [True, False])
+def test_a_download_goes_on_where_it_stopped(
+    run: Run, server: str, mnist: Path, tmp_path: Path, can_resume: bool
+) -> None:
+    Handler.can_resume = can_resume
+    name = "train-images-idx3-ubyte.gz"
+    partial = tmp_path / "data/MNIST/raw" / f"{name}.part"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes((mnist / name).read_bytes()[:1000])
+    run("download", "mnist", "--mirror", server, no_proxy="127.0.0.1")
+    assert Handler.asked[0] == f"{name} from 1000"
+    assert (f"{name} from 0" in Handler.asked) == (not can_resume)
+    assert partial.with_suffix("").read_bytes() == (mnist / name).read_bytes()
+    assert not partial.exists()
+
+
+def test_a_download_that_was_complete(run: Run, mnist: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "data/MNIST/raw"
+    directory.mkdir(parents=True)
+    for name in FILES:
+        shutil.copy(mnist / f"{name}.gz", directory / f"{name}.gz.part")
+    run("download", "mnist", "--mirror", "file:///nowhere")
+    assert sorted(p.name for p in directory.iterdir()) == sorted(f"{name}.gz" for name in FILES)
 
 
 @pytest.mark.skipif(not (shutil.which("curl") or shutil.which("wget")), reason="no curl, no wget")

@@ -23,7 +23,7 @@ struct Convert: ParsableCommand {
   var target: String
 
   func run() throws {
-    let network = try NPZReader.load(source) ?? Network.load(source, device: .cpu, threads: 1)
+    let network = try Network.load(.openWithNumPy(source), device: .cpu, threads: 1, notice: Console.notice)
     if target.hasSuffix(".npz") {
       try writeWhole(NPZWriter.file(network), to: target)
     } else if target.hasSuffix(".h") {

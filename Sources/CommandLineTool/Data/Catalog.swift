@@ -12,6 +12,9 @@ struct Catalog: Sendable {
   let mirrors: [String]
   /// The published files and their MD5 checksums, as torchvision lists them too.
   let files: [(name: String, md5: String)]
+  /// For a dataset that is published as one zip archive: what its four files are called in there, and
+  /// what they shall be called.
+  var entries: [(name: String, file: String)] = []
 
   static let mnist = Catalog(
     name: "mnist", title: "MNIST", folder: "MNIST",
@@ -49,5 +52,20 @@ struct Catalog: Sendable {
       ("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
     ])
 
-  static let all = [mnist, fashion, kuzushiji]
+  /// The archive holds all of EMNIST. Its own files have no published checksums.
+  static let emnistDigits = Catalog(
+    name: "emnist-digits", title: "EMNIST", folder: "EMNIST-digits",
+    mirrors: [
+      "https://biometrics.nist.gov/cs_links/EMNIST/",
+      "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/",
+    ],
+    files: [("gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e")],
+    entries: [
+      ("gzip/emnist-digits-train-images-idx3-ubyte.gz", "train-images-idx3-ubyte.gz"),
+      ("gzip/emnist-digits-train-labels-idx1-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+      ("gzip/emnist-digits-test-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"),
+      ("gzip/emnist-digits-test-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+    ])
+
+  static let all = [mnist, fashion, kuzushiji, emnistDigits]
 }

@@ -10,6 +10,7 @@ enum DatasetChoice: String, CaseIterable, ExpressibleByArgument {
   case auto, mnist
   case fashion = "fashion-mnist"
   case kuzushiji = "kmnist"
+  case emnistDigits = "emnist-digits"
   case digits
 
   /// The published dataset that is meant; nil for the digits inside this program.
@@ -18,6 +19,7 @@ enum DatasetChoice: String, CaseIterable, ExpressibleByArgument {
     case .auto, .mnist: .mnist
     case .fashion: .fashion
     case .kuzushiji: .kuzushiji
+    case .emnistDigits: .emnistDigits
     case .digits: nil
     }
   }
@@ -33,7 +35,7 @@ struct DataOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "auto, mnist, fashion-mnist, kmnist, or digits: 1,797 small digits inside this program.",
+      "auto, mnist, fashion-mnist, kmnist, emnist-digits, or digits: 1,797 small ones inside this program.",
       discussion: "auto is mnist, or digits where MNIST cannot be had.", valueName: "name"))
   var dataset = DatasetChoice.auto
 

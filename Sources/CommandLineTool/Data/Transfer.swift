@@ -9,6 +9,8 @@ extension Catalog {
   ///
   /// - Parameter mirror: a place to use instead of the public ones.
   func download(to directory: String, mirror: String?) throws(Failure) {
+    // What came out of a verified archive is complete.
+    if !entries.isEmpty && entries.allSatisfy({ fileExists("\(directory)/\($0.file)") }) { return }
     let newDirectories = try createDirectory(directory)
     // Those that stayed empty; the others refuse.
     defer { for path in newDirectories.reversed() { rmdir(path) } }
@@ -18,16 +20,28 @@ extension Catalog {
       Console.notice("downloading \(title): \(file.name) (\(index + 1) of \(files.count))")
       try Self.fetch(file.name, md5: file.md5, to: path, from: mirror.map { [$0] } ?? mirrors)
     }
+    if !entries.isEmpty { try unpack(directory) }
+  }
+
+  /// Takes the four files out of the archive, which is then no longer needed.
+  private func unpack(_ directory: String) throws(Failure) {
+    let path = directory + "/" + files[0].name
+    for entry in entries {
+      let contents = try File(path).contents(ofZipEntry: entry.name)
+      try writeWhole(contents, to: "\(directory)/\(entry.file)")
+    }
+    unlink(path)
   }
 
   private static func fetch(
     _ name: String, md5: String, to path: String, from mirrors: [String]
   ) throws(Failure) {
     var reasons: [String] = []
+    let partial = path + ".part"
     for mirror in mirrors {
       let address = mirror + (mirror.hasSuffix("/") ? "" : "/") + name
-      let partial = path + ".part"
-      if let reason = transfer(address, to: partial) {
+      let isComplete = try fileExists(partial) && MD5.ofFile(partial) == md5
+      if !isComplete, let reason = transfer(address, to: partial) {
         reasons.append("\(address): \(reason)")
         continue
       }
@@ -46,6 +60,9 @@ extension Catalog {
       .ioError, "\(name) could not be downloaded (\(reasons.joined(separator: "; ")))")
   }
 
+  /// What curl exits with if a server does not send the rest of a file.
+  private static let cannotResume: Int32 = 33
+
   /// Transfers a file, going on where `path` ends. Returns what went wrong.
   private static func transfer(_ address: String, to path: String) -> String? {
     if address.hasPrefix("file://") {
@@ -54,10 +71,15 @@ extension Catalog {
         return nil
       } catch { return error.message }
     }
-    var result = runProgram([
+    let curl = [
       "curl", "--fail", "--location", "--silent", "--show-error", "--connect-timeout", "15",
       "--speed-limit", "1", "--speed-time", "60", "--continue-at", "-", "--output", path, address,
-    ])
+    ]
+    var result = runProgram(curl)
+    if result.code == cannotResume {
+      unlink(path)
+      result = runProgram(curl)
+    }
     if result.code == 127 {
       result = runProgram([
         "wget", "--quiet", "--tries=2", "--timeout=60", "--continue", "--output-document", path, address,

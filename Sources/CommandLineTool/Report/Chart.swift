@@ -6,6 +6,8 @@ import TwoLayerNet
 struct Chart {
   struct Curve {
     let name: String
+    /// Which of the page's colours.
+    let colour: Int
     let points: [(epoch: Int, value: Double)]
   }
 
@@ -22,7 +24,8 @@ struct Chart {
     guard let low = points.map(\.value).min(), let high = points.map(\.value).max() else { return "" }
     let (first, last) = (points.map(\.epoch).min()!, points.map(\.epoch).max()!)
     let span = high > low ? high - low : max(abs(high), 1) * 0.1
-    let (bottomValue, topValue) = (low - 0.05 * span, low + 1.05 * span)
+    let bottomValue = low >= 0 ? max(0, low - 0.05 * span) : low - 0.05 * span
+    let topValue = high + 0.05 * span
     func x(_ epoch: Int) -> Double {
       let part = last > first ? Double(epoch - first) / Double(last - first) : 0.5
       return Self.left + part * (Self.width - Self.left - Self.right)
@@ -52,12 +55,12 @@ struct Chart {
         <text x="\(place(x(epoch)))" y="\(place(Self.height - 14))" text-anchor="middle">\(epoch)</text>\n
         """
     }
-    for (index, curve) in curves.enumerated() {
+    for curve in curves {
       let path = curve.points.map { "\(place(x($0.epoch))),\(place(y($0.value)))" }
-      text += "<polyline class=\"curve c\(index)\" points=\"\(path.joined(separator: " "))\"/>\n"
+      text += "<polyline class=\"curve c\(curve.colour)\" points=\"\(path.joined(separator: " "))\"/>\n"
       if let only = path.first, path.count == 1 {
         let parts = only.split(separator: ",")
-        text += "<circle class=\"dot c\(index)\" cx=\"\(parts[0])\" cy=\"\(parts[1])\" r=\"3\"/>\n"
+        text += "<circle class=\"dot c\(curve.colour)\" cx=\"\(parts[0])\" cy=\"\(parts[1])\" r=\"3\"/>\n"
       }
     }
     return text + "</svg>\n"

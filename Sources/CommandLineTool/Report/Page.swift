@@ -61,16 +61,16 @@ struct ReportPage {
 
   private var curves: String {
     if epochs.isEmpty { return "" }
-    func curve(_ name: String, _ value: (LogLine) -> Double?) -> Chart.Curve? {
+    func curve(_ name: String, _ colour: Int, _ value: (LogLine) -> Double?) -> Chart.Curve? {
       let points = epochs.compactMap { line in value(line).map { (epoch: line.epoch!, value: $0) } }
-      return points.isEmpty ? nil : Chart.Curve(name: name, points: points)
+      return points.isEmpty ? nil : Chart.Curve(name: name, colour: colour, points: points)
     }
     let loss = [
-      curve("training", \.loss), curve("validation", \.validationLoss), curve("test", \.testLoss),
+      curve("training", 0, \.loss), curve("validation", 1, \.validationLoss), curve("test", 2, \.testLoss),
     ]
     let accuracy = [
-      curve("validation", { $0.validationAccuracy.map { 100 * $0 } }),
-      curve("test", { $0.testAccuracy.map { 100 * $0 } }),
+      curve("validation", 1, { $0.validationAccuracy.map { 100 * $0 } }),
+      curve("test", 2, { $0.testAccuracy.map { 100 * $0 } }),
     ]
     let charts = [
       Chart(title: "Mean loss by epoch", curves: loss.compactMap { $0 }, digits: 3),
