@@ -17,7 +17,10 @@ struct Tool: ParsableCommand {
         twolayernet devices                    what this machine can compute on
       """,
     version: TLN_VERSION_STRING,
-    subcommands: [Train.self, Test.self, Predict.self, Inspect.self, Convert.self, Report.self, Devices.self, Download.self])
+    subcommands: [
+      Train.self, Test.self, Predict.self, Inspect.self, Convert.self, Report.self, Devices.self,
+      Download.self,
+    ])
 
   static func main() {
     do {

@@ -23,7 +23,8 @@ struct Convert: ParsableCommand {
   var target: String
 
   func run() throws {
-    let network = try Network.load(.openWithNumPy(source), device: .cpu, threads: 1, notice: Console.notice)
+    let network = try Network.load(
+      .openWithNumPy(source), device: .cpu, threads: 1, notice: Console.notice)
     if target.hasSuffix(".npz") {
       try writeWhole(NPZWriter.file(network), to: target)
     } else if target.hasSuffix(".h") {

@@ -40,8 +40,8 @@ extension Catalog {
     let partial = path + ".part"
     for mirror in mirrors {
       let address = mirror + (mirror.hasSuffix("/") ? "" : "/") + name
-      let isComplete = try fileExists(partial) && MD5.ofFile(partial) == md5
-      if !isComplete, let reason = transfer(address, to: partial) {
+      let there = fileExists(partial) ? try MD5.ofFile(partial) : nil
+      if there != md5, let reason = transfer(address, to: partial) {
         reasons.append("\(address): \(reason)")
         continue
       }

@@ -60,7 +60,8 @@ struct Chart {
       text += "<polyline class=\"curve c\(curve.colour)\" points=\"\(path.joined(separator: " "))\"/>\n"
       if let only = path.first, path.count == 1 {
         let parts = only.split(separator: ",")
-        text += "<circle class=\"dot c\(curve.colour)\" cx=\"\(parts[0])\" cy=\"\(parts[1])\" r=\"3\"/>\n"
+        text +=
+          "<circle class=\"dot c\(curve.colour)\" cx=\"\(parts[0])\" cy=\"\(parts[1])\" r=\"3\"/>\n"
       }
     }
     return text + "</svg>\n"

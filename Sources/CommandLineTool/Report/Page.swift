@@ -66,7 +66,8 @@ struct ReportPage {
       return points.isEmpty ? nil : Chart.Curve(name: name, colour: colour, points: points)
     }
     let loss = [
-      curve("training", 0, \.loss), curve("validation", 1, \.validationLoss), curve("test", 2, \.testLoss),
+      curve("training", 0, \.loss), curve("validation", 1, \.validationLoss),
+      curve("test", 2, \.testLoss),
     ]
     let accuracy = [
       curve("validation", 1, { $0.validationAccuracy.map { 100 * $0 } }),

@@ -13,12 +13,15 @@ public final class Checkpoint {
     /// A stream of torch.save, before PyTorch 1.6.
     case torchStream
     case safetensors
+    /// An archive of numpy.savez, which only the command line reads.
+    case numpy
 
     public var name: String {
       switch self {
       case .torch: "PyTorch"
       case .torchStream: "PyTorch before 1.6"
       case .safetensors: "safetensors"
+      case .numpy: "NumPy"
       }
     }
   }
@@ -34,7 +37,7 @@ public final class Checkpoint {
 
   public var path: String { file.path }
 
-  private init(
+  init(
     _ format: Format, _ contents: Contents, comment: [UInt8], _ file: consuming File
   ) {
     self.format = format

@@ -47,7 +47,8 @@
     /// Reads and checks the header of the whole file's bytes.
     init(_ bytes: [UInt8], name: String) throws(Failure) {
       let damaged = Failure.badFile("\(name) is not a NumPy array")
-      guard bytes.count >= 12, bytes.starts(with: [0x93] + Array("NUMPY".utf8)), (1...3).contains(bytes[6])
+      guard bytes.count >= 12, bytes.starts(with: [0x93] + Array("NUMPY".utf8)),
+        (1...3).contains(bytes[6])
       else { throw damaged }
       let width = bytes[6] == 1 ? 2 : 4
       let length = (0..<width).reduce(0) { $0 | Int(bytes[8 + $1]) << (8 * $1) }
