@@ -25,4 +25,15 @@ struct DeviceOptions: ParsableArguments {
       throw ValidationError("--threads must be 0 to \(Network.threadLimit)")
     }
   }
+
+  /// The network in a file, on the device that was asked for.
+  func load(_ path: String) throws(Failure) -> Network {
+    do throws(Failure) {
+      return try Network.load(
+        path, device: Device.resolve(device.device), threads: threads, notice: Console.notice)
+    } catch {
+      if error.status != .ioError || fileExists(path) { throw error }
+      throw Failure(.ioError, "\(error.message); 'twolayernet train' makes one")
+    }
+  }
 }

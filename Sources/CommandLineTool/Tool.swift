@@ -12,9 +12,10 @@ struct Tool: ParsableCommand {
     abstract: "Train and run a two-layer neural network, bit for bit as PyTorch does.",
     discussion: """
       EXAMPLES
-        twolayernet train                      train on MNIST (downloaded if need be) for 25 epochs
-        twolayernet test                       accuracy of mnist.pth on the test images
-        twolayernet devices                    what this machine can compute on
+        twolayernet train                        train on MNIST, downloaded if need be
+        twolayernet test --confusion             test mnist.pth, and see what it mixes up
+        twolayernet predict --invert seven.png   which digit is it?
+        twolayernet convert mnist.pth weights.h  for a program in C without any library
       """,
     version: TLN_VERSION_STRING,
     subcommands: [

@@ -72,7 +72,7 @@ def test_wrong_npz(run: Run, tmp_path: Path, damage: str) -> None:
         values["layers.2.bias"] = np.array([None] * 10, dtype=object)
     elif damage == "nan":
         values["layers.2.bias"][3] = np.nan
-    np.savez(tmp_path / "a.npz", **values)
+    np.savez(tmp_path / "a.npz", **values)  # type: ignore[arg-type]
     file = tmp_path / "a.npz"
     if damage == "text":
         file.write_text("hello")
@@ -117,7 +117,8 @@ def test_a_c_header_that_computes_the_same(
     table = np.array([line.split() for line in output.decode().splitlines()], dtype=float)
     exponentials = np.exp(table[:, :10] - table[:, :10].max(axis=1, keepdims=True))
     expected = run("predict", "--model", digits_model, "--json", stdin=numbers)
-    for line, own, label in zip(expected.stdout.splitlines(), exponentials, table[:, 10], strict=True):
+    assert len(table) == 50
+    for line, own, label in zip(expected.stdout.splitlines(), exponentials, table[:, 10]):
         answer = json.loads(line)
         assert answer["label"] == label
         assert np.allclose(answer["probabilities"], own / own.sum(), atol=1e-5)

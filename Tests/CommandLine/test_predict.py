@@ -219,5 +219,6 @@ def test_wrong_numbers(run: Run, digits_model: Path, numbers: bytes) -> None:
 
 
 def test_missing_files(run: Run, digits_model: Path) -> None:
-    assert "mnist.pth" in refusal(run("predict", "x.png", code=1))
+    message = refusal(run("predict", "x.png", code=1))
+    assert "mnist.pth" in message and "twolayernet train" in message
     assert "x.png" in refusal(run("predict", "--model", digits_model, "x.png", code=1))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import re
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -18,8 +22,11 @@ DIGITS = ["train", "--dataset", "digits"]
 class Terminal:
     """The program with a terminal as its standard input, output and error."""
 
+    columns = 100
+
     def __init__(self, program: Path, directory: Path, *arguments: str, **environment: str) -> None:
         master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, self.columns, 0, 0))
         self.master = master
         clean = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
         self.child = subprocess.Popen(
@@ -62,6 +69,19 @@ def test_a_bar_with_what_matters(program: Path, tmp_path: Path) -> None:
     assert terminal.wait() == 128 + signal.SIGTERM
     for part in ["epoch ", "/3000", "━", "loss ", "images/s", "\r\x1b[K", "\x1b[32m"]:
         assert part in text
+
+
+@pytest.mark.parametrize("columns", [1, 30, 60, 80])
+def test_a_narrow_terminal_is_not_overrun(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr(Terminal, "columns", columns)
+    terminal = Terminal(program, tmp_path, *DIGITS, "--epochs", "10000", NO_COLOR="1")
+    terminal.read(until="epoch=400,")
+    terminal.child.send_signal(signal.SIGTERM)
+    terminal.wait()
+    drawn = re.findall(r"\r\x1b\[K(epoch [^\r\n]*)", terminal.seen)
+    assert drawn and all(len(line) < max(columns, len("epoch 10000/10000  ") + 1) for line in drawn)
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

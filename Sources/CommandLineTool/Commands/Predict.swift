@@ -41,8 +41,7 @@ struct Predict: ParsableCommand {
   @OptionGroup(title: "Device") var device: DeviceOptions
 
   func run() throws {
-    let network = try Network.load(
-      model, device: Device.resolve(device.device.device), threads: device.threads)
+    let network = try device.load(model)
     let inputs = network.shape.input
     if files.isEmpty {
       if isatty(STDIN_FILENO) == 1 { Console.notice("reading \(inputs) numbers from the keyboard") }

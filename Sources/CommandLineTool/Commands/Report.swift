@@ -30,8 +30,7 @@ struct Report: ParsableCommand {
 
   func run() throws {
     let epochs = try log.map { path throws(Failure) in try LogLine.readEpochs(path) } ?? []
-    let network = try Network.load(
-      model, device: Device.resolve(device.device.device), threads: device.threads)
+    let network = try device.load(model)
     let dataset = try data.find(train: false, inputs: network.shape.input).open(train: false)
     let page = try ReportPage(model: model, network, dataset, epochs: epochs)
     try writeWhole(Array(try page.html().utf8), to: output)

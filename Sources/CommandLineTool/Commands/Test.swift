@@ -27,15 +27,14 @@ struct Test: ParsableCommand {
   var json = false
 
   func run() throws {
-    let device = try Device.resolve(device.device.device)
-    let network = try Network.load(model, device: device, threads: self.device.threads)
+    let network = try device.load(model)
     let dataset = try data.find(train: false, inputs: network.shape.input).open(train: false)
     let result = try network.evaluate(dataset)
     let counts = confusion ? try Classification(network, dataset).confusion : nil
     if json {
-      return try Output.line(Self.object(model, device, result, counts).text)
+      return try Output.line(Self.object(model, network.device, result, counts).text)
     }
-    try Output.line(device.name)
+    try Output.line(network.device.name)
     let percent = fixed(100 * Double(result.correct) / Double(result.rows), 2)
     try Output.line(
       "Accuracy of the network on the \(result.rows) test images: \(percent) %")

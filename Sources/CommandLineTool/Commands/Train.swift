@@ -187,7 +187,7 @@ struct Train: ParsableCommand {
         shape, seed: seed.value, device: device, threads: self.device.threads)
       return try Trainer.make(network, options)
     }
-    let network = try Network.load(resume, device: device, threads: self.device.threads)
+    let network = try self.device.load(resume)
     guard hidden == nil || hidden == network.shape.hidden else {
       throw Failure(
         .invalidArgument,

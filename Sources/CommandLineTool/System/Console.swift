@@ -3,6 +3,14 @@
 import CSystem
 import TwoLayerNet
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// Standard output carries results and nothing else; each line leaves at once, as a pipe's reader expects.
 enum Output {
   /// Colours only on a terminal, and never against the wish that https://no-color.org describes.
@@ -32,6 +40,13 @@ enum Console {
   static let mayUseColours = (environment("NO_COLOR") ?? "").isEmpty && environment("TERM") != "dumb"
 
   private static let hasColours = isTerminal && mayUseColours
+
+  /// How wide the terminal is.
+  static var columns: Int {
+    var size = winsize()
+    let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+    return isKnown ? Int(size.ws_col) : 80
+  }
 
   static func notice(_ text: String) { write("\(text)\n") }
   static func error(_ text: String) { write("\(styled("twolayernet:", .red)) \(text)\n") }

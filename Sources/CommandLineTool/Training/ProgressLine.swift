@@ -15,7 +15,6 @@ final class ProgressLine {
 
   /// A terminal is redrawn ten times a second; a log gets a line every five seconds.
   private static let pause: Duration = Console.isTerminal ? .milliseconds(100) : .seconds(5)
-  private static let barWidth = 24
 
   /// - Parameters:
   ///   - finished: epochs that were done before this run.
@@ -40,8 +39,12 @@ final class ProgressLine {
     let facts =
       "loss \(fixed(progress.meanLoss, 4))  \(grouped(Int(rate))) images/s  \(clock(left)) left"
     if Console.isTerminal {
-      let bar = Self.bar(Double(progress.rowsDone) / Double(rows))
-      Console.write("\r\u{1B}[Kepoch \(progress.epoch)/\(epochs) \(bar) \(facts)")
+      let head = "epoch \(progress.epoch)/\(epochs) "
+      // A line that does not fit would be broken in two, and could not be redrawn.
+      let room = Console.columns - 1 - head.count - 1 - facts.count
+      let bar = Self.bar(Double(progress.rowsDone) / Double(rows), width: min(max(room, 0), 24))
+      let tail = room < 0 ? String(facts.prefix(max(facts.count + room, 0))) : facts
+      Console.write("\r\u{1B}[K\(head)\(bar) \(tail)")
       isShown = true
     } else {
       Console.notice("epoch \(progress.epoch)/\(epochs)  \(facts)")
@@ -54,9 +57,9 @@ final class ProgressLine {
     isShown = false
   }
 
-  private static func bar(_ part: Double) -> String {
-    let full = Int(Double(barWidth) * min(max(part, 0), 1))
-    let rest = String(repeating: "─", count: barWidth - full)
+  private static func bar(_ part: Double, width: Int) -> String {
+    let full = Int(Double(width) * min(max(part, 0), 1))
+    let rest = String(repeating: "─", count: width - full)
     return Console.styled(String(repeating: "━", count: full), .green) + Console.styled(rest, .dim)
   }
 }
