@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import json
 import re
 import shutil
 import subprocess
@@ -91,6 +92,19 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
 def test_without_a_log_there_are_no_curves(run: Run, digits_model: Path, tmp_path: Path) -> None:
     run("report", "--model", digits_model, "--output", "a.html")
     assert "svg" not in Page((tmp_path / "a.html").read_text()).counts
+
+
+def test_epochs_that_were_told_anew(run: Run, digits_model: Path, tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"event": "epoch", "epoch": epoch, "loss": loss})
+        for epoch, loss in [(1, 5), (2, 4), (3, 3), (2, 2.5), (3, 1)]
+    ]
+    (tmp_path / "run.jsonl").write_text("\n".join(lines))
+    run("report", "--model", digits_model, "--log", "run.jsonl")
+    curve = re.search(
+        r'<polyline class="curve c0" points="(.*)"', (tmp_path / "report.html").read_text()
+    )
+    assert curve and len(curve[1].split()) == 3
 
 
 def test_names_cannot_break_the_page(run: Run, digits_model: Path, tmp_path: Path) -> None:

@@ -160,6 +160,18 @@ def test_an_interrupted_training_leaves_nothing_half_written(
     assert (tmp_path / "mnist.pth").read_text() == "precious"
 
 
+def test_a_signal_that_is_ignored_stays_so(program: Path, tmp_path: Path) -> None:
+    command = 'trap "" HUP; exec "$0" train --dataset digits --epochs 300'
+    with subprocess.Popen(
+        ["sh", "-c", command, str(program)], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.DEVNULL,
+    ) as child:  # fmt: skip
+        assert child.stdout and child.stdout.readline().startswith("epoch=1,")
+        child.send_signal(signal.SIGHUP)
+        output, _ = child.communicate(timeout=30)
+    assert child.returncode == 0 and output.endswith("Finished\n")
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -34,7 +34,10 @@ struct LogLine: Decodable {
       guard let line = try? JSONDecoder().decode(LogLine.self, from: Data(text)) else {
         throw Failure(.badFile, "\(path) is not a log of a training: line \(index + 1)")
       }
-      if line.event == "epoch" && line.epoch != nil { epochs.append(line) }
+      guard line.event == "epoch", let number = line.epoch else { continue }
+      // A training that was resumed from an earlier state tells some epochs anew.
+      epochs.removeAll { $0.epoch! >= number }
+      epochs.append(line)
     }
     guard !epochs.isEmpty else { throw Failure(.badFile, "\(path) tells of no finished epoch") }
     return epochs

@@ -11,14 +11,19 @@ struct Interrupted: Error {
 enum Interruption {
   private static let received = Atomic<Int32>(0)
 
+  /// SIG_IGN, whose type Swift does not import everywhere.
+  private static let ignored = 1
+
   /// From now on the first SIGINT, SIGTERM or SIGHUP is only remembered; a second one ends the program.
+  /// Signals that are ignored, as nohup and shells arrange it, stay so.
   static func watch() {
     _ = received.load(ordering: .relaxed)
     for number in [SIGINT, SIGTERM, SIGHUP] {
-      signal(number) { number in
+      let before = signal(number) { number in
         let isFirst = Interruption.received.exchange(number, ordering: .relaxed) == 0
         if !isFirst { _exit(128 + number) }
       }
+      if unsafeBitCast(before, to: Int.self) == ignored { signal(number, before) }
     }
   }
 
