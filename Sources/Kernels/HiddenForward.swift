@@ -172,9 +172,9 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
   }
 
   /// Adds the rounded products of features start, start + spacing, ... below end; spacing is 1, 4 or 8.
-  @inline(__always)
+  @inline(never)
   private static func chain<T: Tile>(
-    _ sums: Sums<T>, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int, from start: Int,
+    _ total: Sums<T>, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int, from start: Int,
     to end: Int, every spacing: Int
   ) {
     let stride = step.pointee.stride
@@ -183,19 +183,25 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
     let row = step.pointee.row(sample, as: F.Element.self)
     let pattern: UInt64 =
       spacing == 1 ? ~0 : spacing == 4 ? 0x1111_1111_1111_1111 : 0x0101_0101_0101_0101
-    // Words of 64 features; the pattern is the same in each, since 4 and 8 divide 64.
-    var word = start & ~63
-    let shifted = pattern &<< UInt64(start & (spacing &- 1))
-    while word < end {
-      var mask = F.nonzero64(row + word) & shifted
-      if word < start { mask &= ~0 &<< UInt64(start &- word) }
-      if end &- word < 64 { mask &= (1 &<< UInt64(end &- word)) &- 1 }
-      while mask != 0 {
-        let feature = word &+ mask.trailingZeroBitCount
-        mask &= mask &- 1
-        sums.addRoundedProduct(F.value(row[feature], byteValues), weights + feature &* stride)
+    var memory = zeroSums()
+    withUnsafeMutableBytes(of: &memory) {
+      let sums = Sums<T>($0)
+      sums.load(total.memory)
+      // Words of 64 features; the pattern is the same in each, since 4 and 8 divide 64.
+      var word = start & ~63
+      let shifted = pattern &<< UInt64(start & (spacing &- 1))
+      while word < end {
+        var mask = F.nonzero64(row + word) & shifted
+        if word < start { mask &= ~0 &<< UInt64(start &- word) }
+        if end &- word < 64 { mask &= (1 &<< UInt64(end &- word)) &- 1 }
+        while mask != 0 {
+          let feature = word &+ mask.trailingZeroBitCount
+          mask &= mask &- 1
+          sums.addRoundedProduct(F.value(row[feature], byteValues), weights + feature &* stride)
+        }
+        word &+= 64
       }
-      word &+= 64
+      sums.store(at: total.memory)
     }
   }
 

@@ -10,7 +10,7 @@ enum HiddenUpdate<F: Feature>: TileKernel {
   ) {
     let s = step.pointee
     if updateIsSequence(rows: s.hidden, columns: s.inputs, terms: s.rows) {
-      sequences(tile, step, column, first, last)
+      sequences(step, column, T.width, first, last)
     } else {
       panels(tile, step, column, first, last)
     }
@@ -19,71 +19,96 @@ enum HiddenUpdate<F: Feature>: TileKernel {
   private static func panels<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int
   ) {
-    let (rows, stride) = (step.pointee.rows, step.pointee.stride)
-    let panel = panelLength(rows)
+    let rows = step.pointee.rows
+    let length = panelLength(rows)
     var start = 0
     while start < rows {
-      let end = start &+ panel < rows ? start &+ panel : rows
-      for input in first..<last {
-        let offset = input &* stride &+ column
-        // Panels but the last leave their sums in g1.
-        let earlier = start == 0 ? nil : step.pointee.g1! + offset
-        if end < rows {
-          gradient(tile, step, column, input, start, end, addTo: earlier, step.pointee.g1! + offset)
-        } else {
-          var memory = zeroSums()
-          withUnsafeMutableBytes(of: &memory) {
-            let finished = Sums<T>($0).memory
-            gradient(tile, step, column, input, start, end, addTo: earlier, finished)
-            update(
-              finished, step.pointee.w1! + offset, step.pointee.v1! + offset, count: T.width, step)
-          }
-        }
-      }
+      let end = start &+ length < rows ? start &+ length : rows
+      panel(tile, step, column, first, last, start, end)
       start = end
     }
   }
 
-  /// The sum over samples start ..< end of feature times gradient, for one feature.
+  /// Adds the sums over samples start ..< end to what earlier panels left in g1. The last panel's
+  /// samples are followed by the update.
   @inline(never)
-  private static func gradient<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ input: Int, _ start: Int,
-    _ end: Int, addTo earlier: UnsafePointer<Float>?, _ result: UnsafeMutablePointer<Float>
+  private static func panel<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
+    _ start: Int, _ end: Int
   ) {
     let stride = step.pointee.stride
-    let features = step.pointee.column(input, as: F.Element.self)
     let gradients = UnsafePointer(step.pointee.d_h!) + column
     let byteValues = step.pointee.byte_values!
+    let minusRate = Lanes(repeating: step.pointee.minus_learning_rate)
+    let momentum = Lanes(repeating: step.pointee.momentum)
+    let isLast = end == step.pointee.rows
+    let isPlain = isPlain(step)
     var memory = zeroSums()
     withUnsafeMutableBytes(of: &memory) {
       let sums = Sums<T>($0)
-      var word = start
-      while word < end {
-        var mask = F.nonzero64(features + word)
-        if end &- word < 64 { mask &= (1 &<< UInt64(end &- word)) &- 1 }
-        while mask != 0 {
-          let sample = word &+ mask.trailingZeroBitCount
-          mask &= mask &- 1
-          sums.addProduct(F.value(features[sample], byteValues), gradients + sample &* stride)
+      for input in first..<last {
+        let features = step.pointee.column(input, as: F.Element.self)
+        sums.clear()
+        // 128 samples at a time, in one loop over two words: its end is mispredicted once, not twice.
+        var sample = start
+        while sample < end {
+          var (low, high) = nonzero128(features + sample, count: end &- sample)
+          while low | high != 0 {
+            let isHigh = low == 0
+            let word = isHigh ? high : low
+            let next = sample &+ word.trailingZeroBitCount &+ (isHigh ? 64 : 0)
+            let rest = word & (word &- 1)
+            high = isHigh ? rest : high
+            low = isHigh ? 0 : rest
+            sums.addProduct(F.value(features[next], byteValues), gradients + next &* stride)
+          }
+          sample &+= 128
         }
-        word &+= 64
+        let offset = input &* stride &+ column
+        if start > 0 { sums.add(step.pointee.g1! + offset) }
+        let (w, v) = (step.pointee.w1! + offset, step.pointee.v1! + offset)
+        if !isLast {
+          sums.store(at: step.pointee.g1! + offset)
+        } else if isPlain {
+          T.forEachVector {
+            updatePlain(Lanes(at: sums.memory + $0), w + $0, v + $0, minusRate, momentum)
+          }
+        } else {
+          // A copy, so that the sums themselves can stay in registers.
+          var copy = zeroSums()
+          withUnsafeMutableBytes(of: &copy) {
+            let copied = Sums<T>($0)
+            copied.load(sums.memory)
+            update(copied.memory, w, v, count: T.width, step)
+          }
+        }
       }
-      if let earlier { sums.add(earlier) }
-      sums.store(at: result)
     }
+  }
+
+  /// Which of up to 128 features are not zero.
+  @inline(__always)
+  private static func nonzero128(
+    _ features: UnsafePointer<F.Element>, count: Int
+  ) -> (low: UInt64, high: UInt64) {
+    let low = F.nonzero64(features)
+    if count < 64 { return (low & ((1 &<< UInt64(count)) &- 1), 0) }
+    if count == 64 { return (low, 0) }
+    let high = F.nonzero64(features + 64)
+    return (low, count < 128 ? high & ((1 &<< UInt64(count &- 64)) &- 1) : high)
   }
 
   /// The same with rounded products, for a batch of one row and for very small layers.
   @inline(never)
-  private static func sequences<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int
+  private static func sequences(
+    _ step: UnsafePointer<tlnk_step>, _ column: Int, _ width: Int, _ first: Int, _ last: Int
   ) {
     let s = step.pointee
     for input in first..<last {
       let features = s.column(input, as: F.Element.self)
       let offset = input &* s.stride &+ column
       var unit = column
-      while unit < column &+ T.width {
+      while unit < column &+ width {
         var sum = Lanes(repeating: 0)
         for sample in 0..<s.rows {
           let factor = Lanes(repeating: F.value(features[sample], s.byte_values!))

@@ -27,8 +27,9 @@
   /// a * b + c, rounded once, on processors that cannot: the product is exact in double precision, the
   /// sum's rounding error is found by Knuth's TwoSum, and a sum that was not exact is made odd in its last
   /// bit, so that the second rounding, to float, is right (Boldo and Melquiond, "Emulation of FMA and
-  /// correctly rounded sums: proved algorithms using rounding to odd", IEEE Trans. Comput. 57, 2008).
-  @inline(__always)
+  /// correctly rounded sums: proved algorithms using rounding to odd", IEEE Trans. Comput. 57, 2008). Not
+  /// inlined, because it is some fifty instructions.
+  @inline(never)
   func fma(_ a: Lanes, _ b: Lanes, _ c: Lanes) -> Lanes {
     let product = doubles(a) * doubles(b)
     let addend = doubles(c)

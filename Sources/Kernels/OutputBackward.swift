@@ -12,7 +12,7 @@ enum HiddenGradient: TileKernel {
     for sample in first..<last {
       let target = s.d_h! + (sample &* s.stride &+ column)
       if isSequence {
-        sequences(tile, step, column, sample, target)
+        sequences(step, column, T.width, sample, target)
       } else {
         panels(tile, step, column, sample, target)
       }
@@ -55,8 +55,8 @@ enum HiddenGradient: TileKernel {
 
   /// With rounded products; a single hidden unit is a dot.
   @inline(never)
-  private static func sequences<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int,
+  private static func sequences(
+    _ step: UnsafePointer<tlnk_step>, _ column: Int, _ width: Int, _ sample: Int,
     _ target: UnsafeMutablePointer<Float>
   ) {
     let s = step.pointee
@@ -71,7 +71,7 @@ enum HiddenGradient: TileKernel {
     }
     let grouped = groupedColumns(row: row, rows: s.batch, columns: s.hidden, terms: s.outputs)
     var offset = 0
-    while offset < T.width {
+    while offset < width {
       var sum = Lanes(repeating: 0)
       for output in 0..<s.outputs {
         let factor = Lanes(repeating: s.d_logits![output &* s.capacity &+ sample])
@@ -82,7 +82,7 @@ enum HiddenGradient: TileKernel {
       offset &+= Lanes.count
     }
     var unit = column
-    while unit < grouped && unit < column &+ T.width {
+    while unit < grouped && unit < column &+ width {
       target[unit &- column] = sequenceInGroups(count: s.outputs) { product($0, unit) }
       unit &+= 1
     }
@@ -103,7 +103,7 @@ enum OutputUpdate: TileKernel {
       let gradient = Sums<T>($0).memory
       for output in first..<last {
         if isSequence {
-          sequence(tile, step, column, output, gradient)
+          sequence(step, column, T.width, output, gradient)
         } else {
           var start = 0
           while start < rows {
@@ -138,14 +138,14 @@ enum OutputUpdate: TileKernel {
 
   /// With rounded products, for batches of one row and very small layers.
   @inline(never)
-  private static func sequence<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ output: Int,
+  private static func sequence(
+    _ step: UnsafePointer<tlnk_step>, _ column: Int, _ width: Int, _ output: Int,
     _ gradient: UnsafeMutablePointer<Float>
   ) {
     let s = step.pointee
     let factors = s.d_logits! + output &* s.capacity
     var offset = 0
-    while offset < T.width {
+    while offset < width {
       var sum = Lanes(repeating: 0)
       for sample in 0..<s.rows {
         let product =
@@ -159,7 +159,7 @@ enum OutputUpdate: TileKernel {
     }
     let grouped = groupedColumns(row: output, rows: s.outputs, columns: s.hidden, terms: s.rows)
     var unit = column
-    while unit < grouped && unit < column &+ T.width {
+    while unit < grouped && unit < column &+ width {
       gradient[unit &- column] = sequenceInGroups(count: s.rows) {
         factors[$0] * s.h![$0 &* s.stride &+ unit]
       }

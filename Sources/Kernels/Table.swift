@@ -26,7 +26,7 @@ private func fill(_ out: UnsafeMutablePointer<tlnk_kernels>) {
     },
     hidden_f32: { step, first, last in
       if isDots(step!) {
-        forEachTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
+        forEachFourVectors(HiddenForwardDots<Real>.self, step!, first: first, last: last)
       } else {
         forEachTile(HiddenForward<Real>.self, step!, first: first, last: last)
       }

@@ -33,10 +33,8 @@ typealias Tile1 = Single
 typealias Tile2 = Pair<Tile1, Tile1>
 typealias Tile3 = Pair<Tile2, Tile1>
 typealias Tile4 = Pair<Tile2, Tile2>
-typealias Tile6 = Pair<Tile4, Tile2>
 typealias Tile7 = Pair<Tile4, Tile3>
 typealias Tile8 = Pair<Tile4, Tile4>
-typealias Tile10 = Pair<Tile8, Tile2>
 typealias Tile13 = Pair<Tile8, Pair<Tile4, Tile1>>
 typealias Tile16 = Pair<Tile8, Tile8>
 
@@ -117,17 +115,17 @@ protocol TileKernel {
 #if TLN_AVX512
   private let widestTile = 16
   @inline(__always) private func tileWidth(atLeast vectors: Int) -> Int {
-    vectors <= 4 ? vectors : vectors <= 7 ? 7 : vectors <= 10 ? 10 : vectors <= 13 ? 13 : 16
+    vectors <= 2 ? vectors : vectors <= 4 ? 4 : vectors <= 7 ? 7 : 16
   }
 #elseif TLN_AVX2
   private let widestTile = 13
   @inline(__always) private func tileWidth(atLeast vectors: Int) -> Int {
-    vectors <= 4 ? vectors : vectors <= 6 ? 6 : vectors <= 8 ? 8 : vectors <= 10 ? 10 : 13
+    vectors <= 2 ? vectors : vectors <= 4 ? 4 : vectors <= 8 ? 8 : 13
   }
 #else
-  private let widestTile = 8
+  private let widestTile = 4
   @inline(__always) private func tileWidth(atLeast vectors: Int) -> Int {
-    vectors <= 2 ? vectors : vectors <= 4 ? 4 : 8
+    vectors == 1 ? 1 : 4
   }
 #endif
 
@@ -160,22 +158,18 @@ func forEachTile<K: TileKernel>(
     let column = done &* Lanes.count
     switch width {
     case 1: K.run(Tile1.self, step, column: column, first: first, last: last)
-    case 2: K.run(Tile2.self, step, column: column, first: first, last: last)
-    case 4: K.run(Tile4.self, step, column: column, first: first, last: last)
-    case 8: K.run(Tile8.self, step, column: column, first: first, last: last)
     #if TLN_AVX2
-      case 3: K.run(Tile3.self, step, column: column, first: first, last: last)
-      case 6: K.run(Tile6.self, step, column: column, first: first, last: last)
-      case 10: K.run(Tile10.self, step, column: column, first: first, last: last)
+      case 2: K.run(Tile2.self, step, column: column, first: first, last: last)
+      case 4: K.run(Tile4.self, step, column: column, first: first, last: last)
+      case 8: K.run(Tile8.self, step, column: column, first: first, last: last)
       default: K.run(Tile13.self, step, column: column, first: first, last: last)
     #elseif TLN_AVX512
-      case 3: K.run(Tile3.self, step, column: column, first: first, last: last)
+      case 2: K.run(Tile2.self, step, column: column, first: first, last: last)
+      case 4: K.run(Tile4.self, step, column: column, first: first, last: last)
       case 7: K.run(Tile7.self, step, column: column, first: first, last: last)
-      case 10: K.run(Tile10.self, step, column: column, first: first, last: last)
-      case 13: K.run(Tile13.self, step, column: column, first: first, last: last)
       default: K.run(Tile16.self, step, column: column, first: first, last: last)
     #else
-      default: K.run(Tile8.self, step, column: column, first: first, last: last)
+      default: K.run(Tile4.self, step, column: column, first: first, last: last)
     #endif
     }
     done &+= width
@@ -191,5 +185,22 @@ func forEachVector<K: TileKernel>(
   while column < step.pointee.stride {
     K.run(Single.self, step, column: column, first: first, last: last)
     column &+= Lanes.count
+  }
+}
+
+/// Runs a kernel over all hidden units, four vectors at a time: enough to hide the latency of an addition.
+@inline(__always)
+func forEachFourVectors<K: TileKernel>(
+  _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
+) {
+  var column = 0
+  while column < step.pointee.stride {
+    if column &+ Tile4.width <= step.pointee.stride {
+      K.run(Tile4.self, step, column: column, first: first, last: last)
+      column &+= Tile4.width
+    } else {
+      K.run(Single.self, step, column: column, first: first, last: last)
+      column &+= Lanes.count
+    }
   }
 }

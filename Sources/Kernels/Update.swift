@@ -10,38 +10,44 @@ func update(
   count: Int, _ step: UnsafePointer<tlnk_step>
 ) {
   let s = step.pointee
-  // The first step of a batch of one row may have gradients of -0, which become momentum as they are.
-  let isPlain =
-    s.has_momentum != 0 && s.one_minus_dampening == 1 && s.weight_decay == 0 && s.nesterov == 0
-    && s.maximize == 0 && !(s.first != 0 && s.batch == 1)
-  if isPlain {
-    updatePlain(g, p, v, count, Lanes(repeating: s.minus_learning_rate), Lanes(repeating: s.momentum))
+  if isPlain(step) {
+    let (minusRate, momentum) = (Lanes(repeating: s.minus_learning_rate), Lanes(repeating: s.momentum))
+    var index = 0
+    while index < count {
+      updatePlain(Lanes(at: g + index), p + index, v + index, minusRate, momentum)
+      index &+= Lanes.count
+    }
   } else {
-    updateFully(g, p, v, count, step)
+    updateFully(g, p, v, count: count, step)
   }
+}
+
+/// Whether the step is momentum and nothing else. The first step of a batch of one row may have gradients
+/// of -0, which become momentum as they are.
+@inline(__always)
+func isPlain(_ step: UnsafePointer<tlnk_step>) -> Bool {
+  let s = step.pointee
+  return s.has_momentum != 0 && s.one_minus_dampening == 1 && s.weight_decay == 0 && s.nesterov == 0
+    && s.maximize == 0 && !(s.first != 0 && s.batch == 1)
 }
 
 /// Momentum and nothing else, as the article trains: v = momentum v + g, p = p - rate v. On the first
 /// step v is 0, and momentum v + g is g.
 @inline(__always)
-private func updatePlain(
-  _ g: UnsafePointer<Float>, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>,
-  _ count: Int, _ minusRate: Lanes, _ momentum: Lanes
+func updatePlain(
+  _ g: Lanes, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ minusRate: Lanes,
+  _ momentum: Lanes
 ) {
-  var index = 0
-  while index < count {
-    let velocity = Lanes(at: v + index) * momentum + Lanes(at: g + index)
-    velocity.store(at: v + index)
-    fma(velocity, minusRate, Lanes(at: p + index)).store(at: p + index)
-    index &+= Lanes.count
-  }
+  let velocity = Lanes(at: v) * momentum + g
+  velocity.store(at: v)
+  fma(velocity, minusRate, Lanes(at: p)).store(at: p)
 }
 
 /// Every option of torch.optim.SGD.
 @inline(never)
 private func updateFully(
   _ gradient: UnsafePointer<Float>, _ p: UnsafeMutablePointer<Float>,
-  _ v: UnsafeMutablePointer<Float>, _ count: Int, _ step: UnsafePointer<tlnk_step>
+  _ v: UnsafeMutablePointer<Float>, count: Int, _ step: UnsafePointer<tlnk_step>
 ) {
   let s = step.pointee
   let momentum = Lanes(repeating: s.momentum)

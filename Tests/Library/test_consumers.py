@@ -37,7 +37,7 @@ def test_c_consumer(consumers, digits, tmp_path, name):
     command = [consumers / name, digits, tmp_path / "mnist.pth", tmp_path / "trainer.pth", "20"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     correct, rows = (int(word) for word in output.split(" of "))
-    assert rows == 360 and correct / rows > 0.95
+    assert rows == 360 and correct / rows > 0.9
     assert sorted(os.listdir(tmp_path)) == ["mnist.pth", "trainer.pth"]
 
 
