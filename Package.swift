@@ -53,7 +53,8 @@ let librarySettings: [LinkerSetting] = [
   .unsafeFlags(
     [
       "-use-ld=lld", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map",
-      "-Xlinker", "-soname=libtwolayernet.so.0", "-Xlinker", "--gc-sections", "-Xlinker", "-z",
+      "-Xlinker", "-soname=libtwolayernet.so.0", "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all",
+      "-Xlinker", "-z",
       "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now", "-Xlinker", "--build-id=sha1",
     ], .when(platforms: [.linux]))
 ]
