@@ -57,3 +57,11 @@ def test_shell(root, place):
     path = f"{root}/.build/release:{os.environ['PATH']}"
     output = run(commands, shell=True, cwd=place, env={**os.environ, "PATH": path})
     assert "Finished" in output and "Accuracy of the network on the 360 test images" in output
+
+
+def test_the_japanese_readme_has_the_same_examples(root):
+    """Its commands are those that the tests above run."""
+    for language in ["sh", "python"]:
+        own = blocks(root / "README.ja.md", language)
+        assert own
+        assert own == blocks(root / "README.md", language)[: len(own)]
