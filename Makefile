@@ -30,8 +30,9 @@ lib: setup
 	TLN_EMBEDDED=1 $(SWIFT) build -c release --product twolayernet --scratch-path .build-embedded \
 	  --disable-local-rpath
 	mkdir -p dist
-	cp $(EMBEDDED)/libtwolayernet.so dist/$(LIBRARY)
-	strip dist/$(LIBRARY)
+	# Renamed into place: a program may be running with the old one.
+	strip -o dist/$(LIBRARY).new $(EMBEDDED)/libtwolayernet.so
+	mv -f dist/$(LIBRARY).new dist/$(LIBRARY)
 	ln -sf $(LIBRARY) dist/$(SONAME)
 	ln -sf $(SONAME) dist/libtwolayernet.so
 	rm -f dist/libtwolayernet.a
