@@ -96,7 +96,7 @@ let package = Package(
             "TwoLayerNet", "CTwoLayerNet", "CSystem", "CDigits",
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
           ], exclude: ["README.md", "manual.py"]),
-        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport"),
         .testTarget(
           name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "CDigits", "TestSupport"]),
       ]),

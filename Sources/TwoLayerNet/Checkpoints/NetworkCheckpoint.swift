@@ -121,19 +121,19 @@ extension Checkpoint {
         }
       }
     }
+    guard !found.isEmpty else {
+      throw .badFile("\(path): \(Self.describe(candidates)) are not two Linear layers that fit")
+    }
     if found.count > 1 {
       found = found.filter {
         Self.isLayer($0.tensors[0], $0.tensors[1]) && Self.isLayer($0.tensors[2], $0.tensors[3])
       }
     }
-    guard let only = found.first else {
-      throw .badFile("\(path): \(Self.describe(candidates)) are not two Linear layers that fit")
-    }
     guard found.count == 1 else {
       throw .badFile(
         "\(path): it cannot be told which of \(Self.describe(candidates)) is which parameter")
     }
-    return only
+    return found[0]
   }
 
   /// Whether weight and bias are called alike: "fc1.weight" and "fc1.bias".
