@@ -63,6 +63,14 @@ train: cli
 test: lib cli $(VENV)/ready
 	$(VENV)/bin/python Tests/run.py
 
+# Compares fresh runs and files with real PyTorch 2.1.2, in an environment of its own (some GB to
+# download). TLN_TEST_SEED=n draws other sizes, options and data.
+test-pytorch: lib
+	test -e .venv-pytorch/ready || { $(PYTHON) -m venv .venv-pytorch && \
+	  .venv-pytorch/bin/python -m pip install -q -r Tests/PyTorch/requirements.txt && \
+	  touch .venv-pytorch/ready; }
+	.venv-pytorch/bin/python -m pytest -q Tests/PyTorch
+
 # ---------------------------------------------------------------- installing
 
 dist/twolayernet.pc: bindings/c/twolayernet.pc.in include/twolayernet.h FORCE
