@@ -1,6 +1,7 @@
 """C and C++ programs built against an installed tree, as any user would build them."""
 
 import os
+import platform
 import shutil
 import subprocess
 
@@ -58,6 +59,19 @@ def test_c_consumer_under_valgrind(consumers, digits, tmp_path):
         command, env={**os.environ, "TLN_INSTRUCTION_SET": "avx2"}, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_a_processor_without_avx_gives_the_same_bits(consumers, digits, tmp_path):
+    """No code for a higher instruction set may have slipped into the baseline: it would die here."""
+    if not shutil.which("qemu-x86_64") or platform.machine() != "x86_64":
+        pytest.skip("qemu-user is not installed, or this is no x86-64")
+    files = []
+    for name, emulator in [("native", []), ("nehalem", ["qemu-x86_64", "-cpu", "Nehalem"])]:
+        directory = tmp_path / name
+        directory.mkdir()
+        files.append(directory / "mnist.pth")
+        subprocess.run([*emulator, consumers / "c", digits, files[-1], directory / "trainer.pth", "3"], check=True)
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_cmake_consumer(root, installed, tmp_path):
