@@ -26,16 +26,14 @@ private func setMessage(_ text: String) {
 
 /// Copies text and a NUL into `bytes`, cut at a character if it is too long; the rest becomes zero.
 func copyText(_ text: String, into bytes: UnsafeMutableRawBufferPointer) {
-  var count = 0
-  for byte in text.utf8 where count < bytes.count - 1 {
-    bytes[count] = byte
-    count += 1
+  let copied: Int? = text.utf8.withContiguousStorageIfAvailable { source in
+    var count = min(source.count, bytes.count - 1)
+    // The first byte that is left out must not be one inside a character.
+    while count > 0 && count < source.count && source[count] & 0xc0 == 0x80 { count -= 1 }
+    for index in 0..<count { bytes[index] = source[index] }
+    return count
   }
-  if count < text.utf8.count {
-    // Steps back over the continuation bytes of a character that did not fit, and its first byte.
-    while count > 0 && bytes[count] & 0xc0 == 0x80 { count -= 1 }
-  }
-  for index in count..<bytes.count { bytes[index] = 0 }
+  for index in (copied ?? 0)..<bytes.count { bytes[index] = 0 }
 }
 
 func isAligned<T>(_ pointer: UnsafePointer<T>) -> Bool {

@@ -97,7 +97,7 @@ extension Checkpoint {
       for parameter in Parameter.allCases {
         found += candidates.filter { $0.key.equals(prefix + parameter.name) }
       }
-      if found.count == 4 && (prefix.isEmpty || prefix.utf8.last == UInt8(ascii: ".")) { return found }
+      if found.count == 4 && (prefix.isEmpty || prefix.bytes.last == UInt8(ascii: ".")) { return found }
     }
     return nil
   }

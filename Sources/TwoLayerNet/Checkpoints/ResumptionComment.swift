@@ -101,8 +101,9 @@ private struct TextReader {
   var isAtEnd: Bool { position == bytes.count }
 
   mutating func skip(_ text: String) -> Bool {
-    guard bytes[position...].starts(with: text.utf8) else { return false }
-    position += text.utf8.count
+    let wanted = text.bytes
+    guard bytes[position...].starts(with: wanted) else { return false }
+    position += wanted.count
     return true
   }
 

@@ -75,10 +75,15 @@ enum Safetensors {
     _ tensors: [Tensor], from start: Int, to end: Int, _ damaged: (Message) -> Failure
   ) throws(Failure) {
     var position = start
-    let places = tensors.map { ($0.storage.start, $0.storage.byteCount) }.sorted { $0 < $1 }
-    for (start, byteCount) in places {
-      guard start == position else { throw damaged("there is a gap or an overlap between its tensors") }
-      position += byteCount
+    let order = sortedIndices(tensors.count) {
+      let (one, other) = (tensors[$0].storage, tensors[$1].storage)
+      return (one.start, one.byteCount) < (other.start, other.byteCount)
+    }
+    for index in order {
+      guard tensors[index].storage.start == position else {
+        throw damaged("there is a gap or an overlap between its tensors")
+      }
+      position += tensors[index].storage.byteCount
     }
     guard position == end else { throw damaged("it has bytes that belong to no tensor") }
   }
@@ -86,9 +91,12 @@ enum Safetensors {
   private static func checkNames(
     _ names: [String], _ damaged: (Message) -> Failure
   ) throws(Failure) {
-    let sorted = names.sorted { $0.precedes($1) }
-    for index in sorted.indices.dropFirst() where sorted[index].equals(sorted[index - 1]) {
-      throw damaged("the name \(sorted[index]) occurs twice")
+    var previous: String?
+    for index in sortedIndices(names.count, by: { names[$0].precedes(names[$1]) }) {
+      if let previous, names[index].equals(previous) {
+        throw damaged("the name \(previous) occurs twice")
+      }
+      previous = names[index]
     }
   }
 
@@ -128,7 +136,8 @@ extension Safetensors {
   /// Writes what `safetensors.torch.save_file` writes: tensors in the order of their names, and a header
   /// padded to a multiple of eight bytes.
   static func save(_ tensors: [TensorSource], to path: String) throws(Failure) {
-    let sorted = tensors.sorted { $0.name.precedes($1.name) }
+    let sorted = sortedIndices(tensors.count) { tensors[$0].name.precedes(tensors[$1].name) }
+      .map { tensors[$0] }
     var header: [UInt8] = [UInt8(ascii: "{")]
     var offset = 0
     for (index, tensor) in sorted.enumerated() {
@@ -156,9 +165,9 @@ extension Safetensors {
   }
 
   private static func appendQuoted(_ text: String, to bytes: inout [UInt8]) {
-    let digits = Array("0123456789abcdef".utf8)
+    let digits = "0123456789abcdef".bytes
     bytes.append("\"")
-    for byte in text.utf8 {
+    for byte in text.bytes {
       switch byte {
       case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
       case 0..<0x20:

@@ -266,7 +266,7 @@ extension PickleReader {
     guard case .unknownGlobal(let name) = function, name.count <= 200, let text = text(name) else {
       return .badFile("\(path) wants something called that may not be; \(advice)")
     }
-    let dotted = String(decoding: text.utf8.map { $0 == 10 ? 46 : $0 }, as: UTF8.self)
+    let dotted = String(bytes: text.bytes.map { $0 == 10 ? 46 : $0 }[...])
     return .badFile("\(path) wants \(dotted) called, which is never done; \(advice)")
   }
 

@@ -17,6 +17,7 @@ indirect enum Picklable {
   case tensor(storage: Int, sizes: [Int])
 }
 
+/// Its small steps are not inlined into each other, which would triple the code.
 struct PickleWriter {
   private(set) var bytes: [UInt8] = [0x80, 2]
   private var memoCount: UInt32 = 0
@@ -35,8 +36,10 @@ struct PickleWriter {
     return writer.bytes
   }
 
+  @inline(never)
   private mutating func op(_ code: Unicode.Scalar) { bytes.append(UInt8(code.value)) }
 
+  @inline(never)
   private mutating func put() {
     if memoCount < 256 {
       op("q")
@@ -58,6 +61,7 @@ struct PickleWriter {
     }
   }
 
+  @inline(never)
   private mutating func write(_ value: Picklable) {
     switch value {
     case .none: op("N")
@@ -102,6 +106,7 @@ struct PickleWriter {
     }
   }
 
+  @inline(never)
   private mutating func write(_ number: Int) {
     if let byte = UInt8(exactly: number) {
       op("K")
@@ -122,12 +127,14 @@ struct PickleWriter {
     }
   }
 
+  @inline(never)
   private mutating func write(_ text: String) {
     if let known = strings.first(where: { $0.text.equals(text) }) { return get(known.memo) }
     strings.append((text, memoCount))
     writeNew(text)
   }
 
+  @inline(never)
   private mutating func writeNew(_ text: String) {
     op("X")
     bytes.append(little: UInt32(truncatingIfNeeded: text.utf8.count))
@@ -136,6 +143,7 @@ struct PickleWriter {
   }
 
   /// A function or class: the module's name and its own, separated by a line feed.
+  @inline(never)
   private mutating func writeGlobal(_ text: String) {
     if let known = globals.first(where: { $0.text.equals(text) }) { return get(known.memo) }
     globals.append((text, memoCount))
@@ -146,6 +154,7 @@ struct PickleWriter {
   }
 
   /// An empty one.
+  @inline(never)
   private mutating func writeOrderedDictionary() {
     writeGlobal("collections\nOrderedDict")
     op(")")

@@ -24,7 +24,7 @@ private func combined(_ seed: UInt64, _ value: UInt64) -> UInt64 {
 
 /// MurmurHash64A with the seed of libstdc++'s std::hash of strings.
 private func murmurHash(_ text: String) -> UInt64 {
-  let bytes = Array(text.utf8)
+  let bytes = text.bytes
   let factor: UInt64 = 0xc6a4_a793_5bd1_e995
   var hash = 0xc70f_6907 ^ (UInt64(bytes.count) &* factor)
   var position = 0

@@ -63,8 +63,7 @@ enum TorchFile {
     var root: String?
     for entry in archive.entries {
       guard let candidate = entry.name.dropping(ending: "data.pkl"),
-        candidate.utf8.count(where: { $0 == UInt8(ascii: "/") }) == 1,
-        candidate.utf8.last == UInt8(ascii: "/")
+        candidate.bytes.firstIndex(of: UInt8(ascii: "/")) == candidate.utf8.count - 1
       else { continue }
       guard root == nil else { throw .badFile("\(file.path) holds several checkpoints in one archive") }
       root = candidate
@@ -122,7 +121,7 @@ enum TorchFile {
       }
       wanted.append((key, index))
     }
-    wanted.sort { $0.key.precedes($1.key) }
+    wanted = sortedIndices(wanted.count) { wanted[$0].key.precedes(wanted[$1].key) }.map { wanted[$0] }
     var places = [Storage?](repeating: nil, count: wanted.count)
     let count = try Buffer<UInt8>(uninitialized: 8)
     var position = pickle.position

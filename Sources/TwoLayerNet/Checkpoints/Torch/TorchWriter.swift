@@ -27,31 +27,29 @@ enum TorchWriter {
   ) throws(Failure) {
     var archive = try ZipWriter(path, root: archiveName(path))
     try archive.add("data.pkl", PickleWriter.pickle(value))
-    try archive.add("byteorder", Array("little".utf8))
+    try archive.add("byteorder", "little".bytes)
     // PyTorch sorts the numbers of the storages as text.
-    let keys = tensors.indices.map { (text: String($0), index: $0) }
-      .sorted { $0.text.precedes($1.text) }
-    for key in keys {
-      let values = try tensors[key.index].values()
-      try archive.add("data/" + key.text, UnsafeRawBufferPointer(values.readOnly))
+    let keys = tensors.indices.map { String($0) }
+    for index in sortedIndices(keys.count, by: { keys[$0].precedes(keys[$1]) }) {
+      let values = try tensors[index].values()
+      try archive.add("data/" + keys[index], UnsafeRawBufferPointer(values.readOnly))
     }
-    try archive.add("version", Array("3\n".utf8))
+    try archive.add("version", "3\n".bytes)
     let id = serializationID(names: archive.names, checksums: archive.checksums)
-    try archive.add(".data/serialization_id", Array(id.utf8))
+    try archive.add(".data/serialization_id", id.bytes)
     try archive.finish(comment: comment)
   }
 
   /// The file's name without its last ending; "archive" if the path is not ASCII, as PyTorch has it
   /// there, and where nothing else is left.
   private static func archiveName(_ path: String) -> String {
-    let bytes = path.utf8
+    let bytes = path.bytes
     if bytes.contains(where: { $0 >= 0x80 }) { return "archive" }
-    let separators = [UInt8(ascii: "/"), UInt8(ascii: "\\")]
     var name = bytes[...]
-    if let slash = bytes.lastIndex(where: { separators.contains($0) }) {
-      name = bytes[bytes.index(after: slash)...]
+    if let slash = bytes.lastIndex(where: { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") }) {
+      name = bytes[(slash + 1)...]
     }
     if let dot = name.lastIndex(of: UInt8(ascii: ".")) { name = name[..<dot] }
-    return name.isEmpty ? "archive" : String(Substring(name))
+    return name.isEmpty ? "archive" : String(bytes: name)
   }
 }

@@ -35,7 +35,8 @@ struct ZipArchive: ~Copyable {
       entries.append(try Self.readEntry(bytes, &position, file, directoryStart: directory.start))
     }
     guard position == bytes.count else { throw Self.damaged(file, "its directory has more entries") }
-    entries.sort { $0.name.precedes($1.name) }
+    let order = sortedIndices(entries.count) { entries[$0].name.precedes(entries[$1].name) }
+    entries = order.map { entries[$0] }
     for index in entries.indices.dropFirst() where entries[index].name.equals(entries[index - 1].name) {
       throw .badFile("\(file.path) has two entries called \(entries[index].name)")
     }

@@ -42,7 +42,7 @@ struct ZipWriter: ~Copyable {
     let unpadded = header + 30 + nameCount + 4 + wide.count
     let padding = (Self.alignment - unpadded % Self.alignment) % Self.alignment
 
-    var local = Array("PK\u{3}\u{4}".utf8)
+    var local = "PK\u{3}\u{4}".bytes
     local.append(little: 0 as UInt16)
     local.append(little: Self.flags)
     for _ in 0..<3 { local.append(little: 0 as UInt16) }  // method, time, date
@@ -57,7 +57,7 @@ struct ZipWriter: ~Copyable {
 
     let checksum = UInt32(
       crc32_z(0, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count))
-    var descriptor = Array("PK\u{7}\u{8}".utf8)
+    var descriptor = "PK\u{7}\u{8}".bytes
     descriptor.append(little: checksum)
     for _ in 0..<2 {
       if wide.isEmpty {
