@@ -36,7 +36,7 @@ lib: setup
 	ln -sf $(LIBRARY) dist/$(SONAME)
 	ln -sf $(SONAME) dist/libtwolayernet.so
 	rm -f dist/libtwolayernet.a
-	ld -r --force-group-allocation --gc-sections -o dist/twolayernet.o $(EMBEDDED)/*.build/*.o \
+	ld -r --force-group-allocation --gc-sections --wrap=posix_memalign --wrap=free -o dist/twolayernet.o $(EMBEDDED)/*.build/*.o \
 	  $$(nm -D --defined-only dist/$(LIBRARY) | sed -n 's/.* \(tln_[a-z_]*\).*/-u \1/p')
 	$(OBJCOPY) --wildcard --keep-global-symbol='tln_*' --strip-unneeded dist/twolayernet.o
 	ar rcs dist/libtwolayernet.a dist/twolayernet.o

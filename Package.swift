@@ -48,6 +48,15 @@ let kernelTargets: [Target] =
       ])
   }
 
+// The few lines of C: a guard on every stack frame with an array, and calls of the C library that know
+// the size of what they write to.
+let hardenedC = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"]
+
+// In the C library, the Swift runtime's allocations go through Sources/CSystem/reserve.c: the runtime
+// would end the process when there is no memory left.
+let reserveFlags =
+  embedded ? ["posix_memalign", "free"].flatMap { ["-Xlinker", "--wrap=\($0)"] } : []
+
 // Only tln_ symbols leave the library: a host that has a Swift runtime of its own must not meet ours.
 let librarySettings: [LinkerSetting] = [
   .unsafeFlags(
@@ -56,14 +65,19 @@ let librarySettings: [LinkerSetting] = [
       "-Xlinker", "-soname=libtwolayernet.so.0", "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all",
       "-Xlinker", "-z",
       "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now", "-Xlinker", "--build-id=sha1",
-    ], .when(platforms: [.linux]))
+    ] + reserveFlags, .when(platforms: [.linux]))
 ]
 
 let engineTargets: [Target] =
   [
     .systemLibrary(name: "CTwoLayerNet", path: "include"),
     .systemLibrary(name: "CKernels"),
-    .target(name: "CSystem", linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
+    .target(
+      name: "CSystem",
+      cSettings: embedded
+        ? [.define("TLN_RESERVE", .when(platforms: [.linux])), .unsafeFlags(hardenedC + ["-Os"])]
+        : [],
+      linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
     .target(
       name: "TwoLayerNet",
       dependencies: ["CSystem", "CKernels", "Kernels"]

@@ -9,19 +9,18 @@ internal import TwoLayerNet
 func boundary(_ body: () throws(Failure) -> Void) -> tln_status {
   do throws(Failure) {
     try body()
-    setMessage("")
+    if let message = tlns_thread_message() { message[0] = 0 }
     return tln_status(TLN_OK)
   } catch {
-    setMessage(error.message)
+    keepMessage(error.message)
     return error.status.rawValue
   }
 }
 
 /// Keeps a sentence for tln_last_error, cut at a character if it is too long.
-private func setMessage(_ text: String) {
-  let buffer = UnsafeMutableBufferPointer(
-    start: tlns_thread_message(), count: tlns_message_capacity)
-  copyText(text, into: UnsafeMutableRawBufferPointer(buffer))
+private func keepMessage(_ text: String) {
+  guard let message = tlns_make_thread_message() else { return }
+  copyText(text, into: UnsafeMutableRawBufferPointer(start: message, count: tlns_message_capacity))
 }
 
 /// Copies text and a NUL into `bytes`, cut at a character if it is too long; the rest becomes zero.
@@ -36,24 +35,29 @@ func copyText(_ text: String, into bytes: UnsafeMutableRawBufferPointer) {
   for index in (copied ?? 0)..<bytes.count { bytes[index] = 0 }
 }
 
-func isAligned<T>(_ pointer: UnsafePointer<T>) -> Bool {
-  Int(bitPattern: pointer) % MemoryLayout<T>.alignment == 0
+/// Refuses NULL, and an address that is not a multiple of `alignment`.
+@inline(never)
+private func check(
+  _ pointer: UnsafeRawPointer?, _ name: StaticString, alignment: Int
+) throws(Failure) {
+  guard let pointer else { throw Failure(.invalidArgument, "\(name) is NULL") }
+  guard Int(bitPattern: pointer) % alignment == 0 else {
+    throw Failure(.invalidArgument, "\(name) is not aligned to \(alignment) bytes")
+  }
 }
 
 /// An array from C: not NULL, and aligned for its elements.
 func required<T>(_ pointer: UnsafePointer<T>?, _ name: StaticString) throws(Failure) -> UnsafePointer<T>
 {
-  guard let pointer else { throw Failure(.invalidArgument, "\(name) is NULL") }
-  guard isAligned(pointer) else {
-    throw Failure(.invalidArgument, "\(name) is not aligned to \(MemoryLayout<T>.alignment) bytes")
-  }
-  return pointer
+  try check(pointer, name, alignment: MemoryLayout<T>.alignment)
+  return pointer!
 }
 
 func required<T>(
   _ pointer: UnsafeMutablePointer<T>?, _ name: StaticString
 ) throws(Failure) -> UnsafeMutablePointer<T> {
-  UnsafeMutablePointer(mutating: try required(UnsafePointer(pointer), name))
+  try check(pointer, name, alignment: MemoryLayout<T>.alignment)
+  return pointer!
 }
 
 /// A place for a result that the caller may not want.
@@ -63,24 +67,51 @@ func optional<T>(
   pointer == nil ? nil : try required(pointer, name)
 }
 
+/// Refuses a call when so much of the reserve for small objects is in use that it might not end well.
+private func checkReserve() throws(Failure) {
+  if tlns_reserve_is_low() != 0 { throw .reserveIsLow }
+}
+
 /// A place for a new handle. It is NULL until the call has succeeded.
 func emptied(
   _ handle: UnsafeMutablePointer<OpaquePointer?>?, _ name: StaticString
 ) throws(Failure) -> UnsafeMutablePointer<OpaquePointer?> {
   let place = try required(handle, name)
   place.pointee = nil
+  try checkReserve()
   return place
+}
+
+/// Whether a handle leads to a living object of this class, as far as a look at its first word tells: that
+/// is the class of every object, and the allocator overwrites it when memory is freed.
+private func isLive(_ handle: OpaquePointer, _ type: UnsafeRawPointer) -> Bool {
+  Int(bitPattern: handle) % MemoryLayout<Int>.alignment == 0
+    && UnsafeRawPointer(handle).load(as: UnsafeRawPointer.self) == type
+}
+
+@inline(never)
+private func check(
+  _ handle: OpaquePointer?, _ name: StaticString, _ type: UnsafeRawPointer
+) throws(Failure) {
+  guard let handle else { throw Failure(.invalidArgument, "\(name) is NULL") }
+  guard isLive(handle, type) else {
+    throw Failure(.invalidArgument, "\(name) is not a \(name), or has been freed")
+  }
+  try checkReserve()
 }
 
 /// The Swift object behind a handle.
 func object<T: AnyObject>(
-  _ handle: OpaquePointer?, _ name: StaticString, as _: T.Type
+  _ handle: OpaquePointer?, _ name: StaticString, as type: T.Type
 ) throws(Failure) -> T {
-  guard let handle else { throw Failure(.invalidArgument, "\(name) is NULL") }
-  guard Int(bitPattern: handle) % MemoryLayout<Int>.alignment == 0 else {
-    throw Failure(.invalidArgument, "\(name) is not a handle")
-  }
-  return Unmanaged<T>.fromOpaque(UnsafeRawPointer(handle)).takeUnretainedValue()
+  try check(handle, name, unsafeBitCast(type, to: UnsafeRawPointer.self))
+  return Unmanaged<T>.fromOpaque(UnsafeRawPointer(handle!)).takeUnretainedValue()
+}
+
+/// The same where a handle that is none is ignored.
+func object<T: AnyObject>(_ handle: OpaquePointer?, as type: T.Type) -> Unmanaged<T>? {
+  guard let handle, isLive(handle, unsafeBitCast(type, to: UnsafeRawPointer.self)) else { return nil }
+  return Unmanaged<T>.fromOpaque(UnsafeRawPointer(handle))
 }
 
 /// A new handle, which owns the object.
@@ -88,15 +119,27 @@ func handle<T: AnyObject>(_ object: T) -> OpaquePointer {
   OpaquePointer(Unmanaged.passRetained(object).toOpaque())
 }
 
-func release<T: AnyObject>(_ handle: OpaquePointer?, as _: T.Type) {
-  guard let handle else { return }
-  Unmanaged<T>.fromOpaque(UnsafeRawPointer(handle)).release()
+func release<T: AnyObject>(_ handle: OpaquePointer?, as type: T.Type) {
+  object(handle, as: type)?.release()
 }
 
-/// A path: not NULL, not empty, UTF-8.
+/// An address has 57 bits at most, so no array has so many bytes.
+func checkByteCount(_ count: Int, _ name: StaticString) throws(Failure) {
+  guard (0..<(1 << 57)).contains(count) else {
+    throw Failure(.invalidArgument, "\(name) is too large")
+  }
+}
+
+/// Linux's PATH_MAX, with the NUL; macOS allows less and says so itself.
+private let pathLimit = 4096
+
+/// A path: not NULL, not empty, not longer than any path can be, UTF-8.
 func path(_ pointer: UnsafePointer<CChar>?, _ name: StaticString) throws(Failure) -> String {
   guard let pointer else { throw Failure(.invalidArgument, "\(name) is NULL") }
   guard pointer.pointee != 0 else { throw Failure(.invalidArgument, "\(name) is empty") }
+  guard strnlen(pointer, pathLimit) < pathLimit else {
+    throw Failure(.ioError, "\(name) has \(pathLimit) bytes or more")
+  }
   guard let text = String(validatingCString: pointer) else {
     throw Failure(.invalidArgument, "\(name) is not UTF-8")
   }

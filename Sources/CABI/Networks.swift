@@ -220,7 +220,7 @@ public func tln_network_load_memory(
   boundary { () throws(Failure) in
     let place = try emptied(out, "out_network")
     guard bytes != nil || byteCount == 0 else { throw Failure(.invalidArgument, "bytes is NULL") }
-    guard byteCount >= 0 else { throw Failure(.invalidArgument, "byte_count is too large") }
+    try checkByteCount(byteCount, "byte_count")
     let (_, device, threads) = try read(options)
     let contents = UnsafeRawBufferPointer(start: bytes, count: byteCount)
     let checkpoint = try Checkpoint.read(File(name: "the file in memory", contents: contents))

@@ -114,8 +114,7 @@ public func tln_trainer_get_position(
 
 @implementation @_cdecl("tln_trainer_cancel")
 public func tln_trainer_cancel(_ trainer: OpaquePointer?) {
-  guard let trainer else { return }
-  Unmanaged<Trainer>.fromOpaque(UnsafeRawPointer(trainer))._withUnsafeGuaranteedRef { $0.cancel() }
+  object(trainer, as: Trainer.self)?._withUnsafeGuaranteedRef { $0.cancel() }
 }
 
 @implementation @_cdecl("tln_trainer_free")

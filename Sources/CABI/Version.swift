@@ -31,7 +31,7 @@ public func tln_status_name(_ status: tln_status) -> UnsafePointer<CChar>? {
 }
 
 @implementation @_cdecl("tln_last_error")
-public func tln_last_error() -> UnsafePointer<CChar>? { UnsafePointer(tlns_thread_message()) }
+public func tln_last_error() -> UnsafePointer<CChar>? { tlns_last_message() }
 
 /// A constant as C sees it.
 func cString(_ text: StaticString) -> UnsafePointer<CChar> {

@@ -1,4 +1,4 @@
-/* Thread-local storage and questions to the processor: what Swift has no words for. */
+/* Questions to the system and the processor: what Swift has no words for. */
 #define _GNU_SOURCE
 #include "system.h"
 
@@ -8,11 +8,6 @@
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
-
-char *tlns_thread_message(void) {
-  static _Thread_local char message[tlns_message_capacity];
-  return message;
-}
 
 /* strerror_r comes in two kinds: GNU's may return a text of its own instead of filling the caller's. */
 void tlns_error_text(int code, char *out_text, size_t capacity) {

@@ -69,6 +69,9 @@ extension Failure {
   static func badFile(_ message: Message) -> Failure { Failure(.badFile, message) }
   static func unsupported(_ message: Message) -> Failure { Failure(.unsupported, message) }
 
+  /// The system had no memory for small objects, and what is set aside for them is used up.
+  public static var reserveIsLow: Failure { Failure(.outOfMemory, "out of memory") }
+
   static func outOfMemory(bytes: Int) -> Failure {
     Failure(.outOfMemory, "out of memory: \(bytes) bytes could not be allocated")
   }

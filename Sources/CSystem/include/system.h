@@ -23,16 +23,40 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* The text behind tln_last_error: `tlns_message_capacity` bytes of this thread's own, freed with it. */
+/* The text behind tln_last_error: `tlns_message_capacity` bytes of this thread's own, given back with it.
+ * NULL before the thread has made one; making one fails, with NULL, if a thousand threads have one. */
 enum { tlns_message_capacity = 1024 };
 char *tlns_thread_message(void);
+char *tlns_make_thread_message(void);
+
+/* What tln_last_error returns; never NULL. */
+const char *tlns_last_message(void);
+
+/* Memory for numbers, freed with free; NULL if there is none. `alignment` is a power of two. */
+void *tlns_allocate(size_t alignment, size_t bytes);
+
+/* Whether so much memory can be had at this moment. */
+int tlns_has_memory(size_t bytes);
+
+/* Whether the reserve for the Swift runtime's objects has been used so much that a call has to fail. */
+int tlns_reserve_is_low(void);
 
 /* errno is a macro, which Swift does not import in every mode. */
 static inline int tlns_errno(void) { return errno; }
 
-/* open is variadic. */
+/* open is variadic. On some file systems a signal can interrupt it. */
 static inline int tlns_open(const char *path, int flags, unsigned mode) {
-  return open(path, flags, (mode_t)mode);
+  int descriptor;
+  do descriptor = open(path, flags, (mode_t)mode);
+  while (descriptor < 0 && errno == EINTR);
+  return descriptor;
+}
+
+/* Opens a device or a pipe for writing. A pipe that nobody reads is an error, not a reason to wait. */
+static inline int tlns_open_device(const char *path) {
+  const int descriptor = tlns_open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+  if (descriptor >= 0) fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
+  return descriptor;
 }
 
 /* What errno `code` means, as text of the caller's, without touching anything shared. */

@@ -37,6 +37,7 @@ struct JSONReader: ~Copyable {
     guard skip("{") else { return false }
     if skip("}") { return true }
     while true {
+      try checkMemory()
       guard let key = string(), skip(":"), try member(&self, key) else { return false }
       if skip("}") { return true }
       guard skip(",") else { return false }

@@ -31,6 +31,8 @@ enum Safetensors {
     guard headerSize <= headerLimit else { throw damaged("its header has \(headerSize) bytes") }
     let header = try Buffer<UInt8>(uninitialized: headerSize)
     try file.read(at: 8, into: .init(header.mutable))
+    // The shortest pair of texts has seven bytes here, and two hundred in an array that is doubled.
+    try checkMemory(64 * headerSize)
     var reader = JSONReader(header)
     let (start, available) = (8 + headerSize, file.byteCount - 8 - headerSize)
     var tensors: [Tensor] = []

@@ -18,10 +18,9 @@ struct Buffer<Element: BitwiseCopyable>: ~Copyable {
     guard count >= 0, !overflow else {
       throw Failure(.outOfMemory, "out of memory: \(count) elements of \(size) bytes")
     }
-    var memory: UnsafeMutableRawPointer?
-    guard posix_memalign(&memory, Self.alignment, bytes > 0 ? bytes : Self.alignment) == 0,
-      let memory
-    else { throw .outOfMemory(bytes: bytes) }
+    guard let memory = tlns_allocate(Self.alignment, max(bytes, 1)) else {
+      throw .outOfMemory(bytes: bytes)
+    }
     base = memory.bindMemory(to: Element.self, capacity: count)
     self.count = count
   }
@@ -48,4 +47,12 @@ struct Buffer<Element: BitwiseCopyable>: ~Copyable {
 @inline(__always)
 func roundedUp(_ count: Int, to multiple: Int) -> Int {
   (count &+ multiple &- 1) / multiple &* multiple
+}
+
+/// Refuses work whose small objects will need up to `bytes` when there is not so much memory, or when the
+/// system had none for the objects so far: what is not a `Buffer` cannot fail by itself.
+@inline(never)
+func checkMemory(_ bytes: Int = 0) throws(Failure) {
+  if tlns_reserve_is_low() != 0 { throw .reserveIsLow }
+  if bytes > 0 && tlns_has_memory(bytes) == 0 { throw .outOfMemory(bytes: bytes) }
 }

@@ -39,6 +39,8 @@ struct Contents {
       }
     }
     // The same container may appear in many places, so that a small pickle unfolds to a large tree.
+    // Growing the two arrays to their limits takes no more than this.
+    if pickle.bytes.count > 1 << 14 { try checkMemory(1 << 24) }
     var budget = 1 << 20
     try visit(value, container: "", key: "", depth: 0, &budget, pickle, places)
   }
@@ -47,6 +49,7 @@ struct Contents {
     _ value: PickleValue, container: String, key: String, depth: Int, _ budget: inout Int,
     _ pickle: borrowing PickleReader, _ places: [Storage]
   ) throws(Failure) {
+    try checkMemory()
     budget -= 1
     guard depth <= Self.depthLimit, budget > 0 else {
       throw .badFile("\(pickle.path) nests its values too deeply")

@@ -20,6 +20,10 @@ struct PickleReader: ~Copyable {
   /// The most values that one file may have; training logs in a checkpoint stay far below.
   private static let valueLimit = 1 << 20
 
+  /// What a byte of a pickle can make of memory: a value of 24 bytes on the stack, in the memo and in a
+  /// container of its own, each in an array that is being doubled, and its name and place later on.
+  private static let bytesPerByte = 512
+
   init(path: String, _ bytes: consuming Buffer<UInt8>) {
     self.path = path
     self.bytes = bytes
@@ -27,11 +31,13 @@ struct PickleReader: ~Copyable {
 
   /// Reads one pickle.
   mutating func next() throws(Failure) -> PickleValue {
+    try checkMemory(Self.bytesPerByte * min(bytes.count - position, Self.valueLimit))
     stack = []
     memo = []
     while true {
       let code = try byte()
       if code == UInt8(ascii: ".") { break }
+      try checkMemory()
       try perform(code)
     }
     let result = try pop()

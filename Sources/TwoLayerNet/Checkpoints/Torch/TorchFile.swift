@@ -126,6 +126,7 @@ enum TorchFile {
     let count = try Buffer<UInt8>(uninitialized: 8)
     var position = pickle.position
     for key in keys {
+      try checkMemory()
       guard case .text(let text) = key, let name = pickle.text(text) else { continue }
       var low = 0
       var high = wanted.count

@@ -29,9 +29,13 @@ struct ZipArchive: ~Copyable {
     let (directory, comment) = try Self.findDirectory(file)
     let bytes = try Buffer<UInt8>(uninitialized: directory.byteCount)
     try file.read(at: directory.start, into: .init(bytes.mutable))
+    // An entry takes 46 bytes there and its name; here some hundred and its name, in an array that is
+    // doubled and sorted.
+    try checkMemory(16 * directory.byteCount)
     var entries: [ZipEntry] = []
     var position = 0
     for _ in 0..<directory.count {
+      try checkMemory()
       entries.append(try Self.readEntry(bytes, &position, file, directoryStart: directory.start))
     }
     guard position == bytes.count else { throw Self.damaged(file, "its directory has more entries") }
