@@ -32,7 +32,9 @@ extension Dataset {
         """
       )
     }
-    guard !rows.multipliedReportingOverflow(by: stride).overflow else {
+    let (byteCount, overflow) = rows.multipliedReportingOverflow(by: stride)
+    // An address has 57 bits at most.
+    guard !overflow, byteCount < 1 << 57 else {
       throw .invalidArgument("\(rows) rows of \(stride) bytes are too many")
     }
     guard type == .u8 || Int(bitPattern: features) % 4 == 0 else {

@@ -83,9 +83,10 @@ package struct FileWriter: ~Copyable {
   private var isCommitted = false
 
   package init(_ path: String) throws(Failure) {
-    let target = Self.resolvingLinks(path)
+    let target = try Self.resolvingLinks(path)
     var status = stat()
     let exists = target.withCString { stat($0, &status) } == 0
+    guard exists || tlns_errno() == ENOENT else { throw .system("\(path) cannot be examined") }
     if exists && tlns_is_directory(&status) != 0 { throw .ioError("\(path) is a directory") }
     // Whoever may not write to the old file should not replace it either.
     if exists && target.withCString({ access($0, W_OK) }) != 0 {
@@ -93,21 +94,25 @@ package struct FileWriter: ~Copyable {
     }
     let opened =
       exists && tlns_is_regular(&status) == 0
-      ? (path: target, descriptor: target.withCString { tlns_open($0, O_WRONLY | O_CLOEXEC, 0) })
-      : Self.createBeside(target)
+      ? (path: target, descriptor: target.withCString { tlns_open_device($0) })
+      : Self.createBeside(target, mode: exists ? status.st_mode & 0o777 : 0o666)
     guard opened.descriptor >= 0 else { throw .system("a file beside \(path) cannot be created") }
+    // The old file's permissions, also those that the umask took away; without them the new file is
+    // only harder to read.
     if exists && tlns_is_regular(&status) != 0 { fchmod(opened.descriptor, status.st_mode & 0o777) }
     self.path = target
     (temporaryPath, descriptor) = opened
   }
 
   /// A new file in the same directory, or a negative descriptor.
-  private static func createBeside(_ path: String) -> (path: String, descriptor: Int32) {
+  private static func createBeside(
+    _ path: String, mode: mode_t
+  ) -> (path: String, descriptor: Int32) {
     var attempt = 0
     while true {
       let candidate = "\(path).\(getpid())-\(attempt).tmp"
       let descriptor = candidate.withCString {
-        tlns_open($0, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        tlns_open($0, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, UInt32(mode))
       }
       attempt += 1
       if descriptor >= 0 || tlns_errno() != EEXIST || attempt == 1000 { return (candidate, descriptor) }
@@ -127,6 +132,7 @@ package struct FileWriter: ~Copyable {
         if tlns_errno() == EINTR { continue }
         throw .system("\(path) cannot be written")
       }
+      guard count > 0 else { throw .ioError("\(path) takes no more bytes") }
       done += count
     }
   }
@@ -142,7 +148,10 @@ package struct FileWriter: ~Copyable {
       isCommitted = true
       return
     }
-    guard fsync(descriptor) == 0 else { throw .system("\(path) cannot be written to disk") }
+    while fsync(descriptor) != 0 {
+      if tlns_errno() == EINTR { continue }
+      throw .system("\(path) cannot be written to disk")
+    }
     let renamed = temporaryPath.withCString { from in path.withCString { rename(from, $0) } }
     guard renamed == 0 else { throw .system("\(path) cannot be replaced") }
     isCommitted = true
@@ -168,9 +177,12 @@ package struct FileWriter: ~Copyable {
   }
 
   /// The path that a chain of symbolic links leads to, so that the link stays and its target is
-  /// replaced.
-  private static func resolvingLinks(_ path: String) -> String {
-    guard let resolved = path.withCString({ realpath($0, nil) }) else { return path }
+  /// replaced; the path itself where nothing is yet.
+  private static func resolvingLinks(_ path: String) throws(Failure) -> String {
+    guard let resolved = path.withCString({ realpath($0, nil) }) else {
+      guard tlns_errno() == ENOENT else { throw .system("\(path) cannot be examined") }
+      return path
+    }
     defer { free(resolved) }
     return String(cString: resolved)
   }
@@ -186,7 +198,7 @@ extension Failure {
   /// What the last system call said, after what was tried.
   static func system(_ what: Message, code: Int32 = tlns_errno()) -> Failure {
     let reason = String(capacity: 256) { tlns_error_text(code, $0, 256) }
-    return .ioError("\(what.text): \(reason)")
+    return Failure(code == ENOMEM ? .outOfMemory : .ioError, "\(what.text): \(reason)")
   }
 }
 
