@@ -1,0 +1,83 @@
+"""Every allocation, system call and thread of the library failing in turn: an error or a right result, no
+leak, no file lost. What is promised about it stands in SECURITY.md."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ALLOCATIONS, CALLS, THREADS = 1, 2, 4
+ONCE, FROM_THEN_ON, INTERRUPT, SHORTEN = range(4)
+NAMES = re.findall(r'^    \{"(\w+)", ', (HERE / "scenarios.c").read_text(), re.M)
+
+
+@pytest.fixture(scope="session")
+def scenarios(library: pathlib.Path, root: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    program = tmp_path_factory.mktemp("faults") / "scenarios"
+    # The compiler must not take malloc for what it knows.
+    command = ["cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-builtin"]
+    command += [HERE / "scenarios.c", HERE / "faults.c", "-o", program, "-I", root / "include", "-L", library.parent]
+    subprocess.run([*command, "-ltwolayernet", f"-Wl,-rpath,{library.parent}", "-ldl", "-lpthread"], check=True)
+    return program
+
+
+@pytest.fixture
+def place(digits: pathlib.Path, root: pathlib.Path, scenarios: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """Files to read, and a directory to write to."""
+    golden = root / "Tests/Golden/checkpoints/torch-2.1.2"
+    for name in ["network.pth", "network.stream.pth", "deflated.pth", "network.safetensors"]:
+        shutil.copy(golden / name, tmp_path)
+    (tmp_path / "raw").symlink_to(digits)
+    (tmp_path / "gzip").mkdir()
+    for file in digits.iterdir():
+        with (tmp_path / "gzip" / f"{file.name}.gz").open("wb") as target:
+            subprocess.run(["gzip", "-c", file], stdout=target, check=True)
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved/link.pth").symlink_to("file.pth")
+    subprocess.run([scenarios, tmp_path, "prepare", "0", "0"], check=True)
+    return tmp_path
+
+
+def run(scenarios: pathlib.Path, place: pathlib.Path, name: str, kinds: int, manner: int) -> tuple[int, int]:
+    """How many faulty calls ended with an error, and how many well."""
+    command = [scenarios, place, name, str(kinds), str(manner)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}"
+    places, errors, successes = (int(word) for word in re.findall(r"\d+", done.stdout))
+    assert places == errors + successes
+    return errors, successes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_allocation_fails(scenarios: pathlib.Path, place: pathlib.Path, name: str) -> None:
+    for manner in [ONCE, FROM_THEN_ON]:
+        run(scenarios, place, name, ALLOCATIONS, manner)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_system_call_fails(scenarios: pathlib.Path, place: pathlib.Path, name: str) -> None:
+    for manner in [ONCE, FROM_THEN_ON]:
+        run(scenarios, place, name, CALLS, manner)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_interrupted_and_short_calls_are_no_errors(scenarios: pathlib.Path, place: pathlib.Path, name: str) -> None:
+    for manner in [INTERRUPT, SHORTEN]:
+        assert run(scenarios, place, name, CALLS, manner)[0] == 0
+
+
+def test_threads_that_do_not_start_are_done_without(scenarios: pathlib.Path, place: pathlib.Path) -> None:
+    for name in ["fit_two_threads", "step", "evaluate", "predict"]:
+        for manner in [ONCE, FROM_THEN_ON]:
+            errors, successes = run(scenarios, place, name, THREADS, manner)
+            assert errors == 0 and successes > 0
+
+
+def test_the_faults_are_noticed(scenarios: pathlib.Path, place: pathlib.Path) -> None:
+    """The harness reaches the places it is made for."""
+    assert run(scenarios, place, "save_trainer", CALLS, ONCE)[0] >= 10
+    assert run(scenarios, place, "load_archive", ALLOCATIONS, ONCE)[0] >= 20
+    assert run(scenarios, place, "open_gzip", ALLOCATIONS, FROM_THEN_ON)[0] >= 10
