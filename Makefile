@@ -71,6 +71,27 @@ test-pytorch: lib
 	  touch .venv-pytorch/ready; }
 	.venv-pytorch/bin/python -m pytest -q Tests/PyTorch
 
+# ----------------------------------------------- what a host can rely on (SECURITY.md)
+
+# Ten times the load of `make test`: a million steps, a hundred thousand networks.
+test-load: lib $(VENV)/ready
+	TLN_TEST_LOAD=10 $(VENV)/bin/python -m pytest -q Tests/Host
+
+# A process killed a thousand times while it saves.
+test-kill: lib $(VENV)/ready
+	TLN_TEST_KILLS=1000 $(VENV)/bin/python -m pytest -q Tests/Faults/test_files.py
+
+# Two builds in different directories must give the same bytes.
+test-reproducible: setup
+	Tests/reproducible.sh .build-reproducible
+
+# Records the binary interface, if nothing breaks by that.
+abi: lib $(VENV)/ready
+	$(VENV)/bin/python Tests/ABI/abi.py dist/libtwolayernet.so --record
+
+footprint: lib
+	$(PYTHON) Tests/Library/footprint.py dist/libtwolayernet.so
+
 # ---------------------------------------------------------------- installing
 
 dist/twolayernet.pc: bindings/c/twolayernet.pc.in include/twolayernet.h FORCE
@@ -122,4 +143,5 @@ clean:
 	rm -rf .build .build-embedded dist $(VENV)
 
 FORCE:
-.PHONY: all lib cli setup train test documentation install uninstall clean FORCE
+.PHONY: all lib cli setup train test test-load test-kill test-reproducible abi footprint \
+  documentation install uninstall clean FORCE

@@ -31,7 +31,9 @@
  * Memory    Arrays you pass in are only read, and only during the call, unless the text says
  *           otherwise (tln_dataset_create may borrow). Arrays you pass for results are yours.
  *           Handles belong to you until the matching ..._free, which accepts NULL. Freeing in any
- *           order is fine: a trainer keeps its network alive.
+ *           order is fine: a trainer keeps its network alive. When the system has no memory left a
+ *           call fails with TLN_OUT_OF_MEMORY, and nothing has changed; SECURITY.md tells how far
+ *           that goes. The library may be unloaded when all handles are freed.
  * Numbers   Arrays are row-major and packed. Sizes count elements unless the name ends in _bytes.
  *           Arithmetic is float32, rounded as IEEE 754 says, with subnormal numbers kept.
  * Threads   Different handles may be used from different threads at the same time. One handle
@@ -45,7 +47,8 @@
  *           anew in the child. Do not fork in one thread while another is inside a call on the
  *           handle that the child is going to use.
  * Signals   The library installs no handlers. Its threads block all signals, so that yours run on
- *           your threads.
+ *           your threads. Calls that a signal interrupts go on. Of the functions here only
+ *           tln_trainer_cancel may be called in a handler.
  * Output    Nothing is printed, and nothing aborts or exits.
  * State     There is no global state besides the error text of each thread.
  * Bits      Same seed, same data, same options: the same bits, at every number of threads, on every
@@ -57,6 +60,13 @@
  *           the CPU engine would choose (the best that the processor has). It exists for tests and
  *           measurements: results do not depend on it. Read when a network is created or loaded;
  *           a level that the processor lacks, or an unknown word, is TLN_UNSUPPORTED.
+ *
+ * Versions  Libraries with the same SONAME work with programs of older headers: functions, constants
+ *           and fields keep their meaning and place, and structs grow at their end only. Before 1.0 a
+ *           minor version may break this, and says so in its changelog.
+ * Files     What a version has written, later ones read.
+ *
+ * SECURITY.md lists these promises with the tests that back each, and says what a hostile file may do.
  *
  * Options   Structs of options begin with `size_t struct_size`, the caller's sizeof. Fill them with
  *           the matching ..._options_init and change what you need. A program compiled against an

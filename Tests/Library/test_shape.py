@@ -36,8 +36,36 @@ def test_needs_only_libc_libm_libz(library):
 
 def test_is_hardened(library):
     headers = output("readelf", "-W", "-l", "-d", library)
-    assert "GNU_RELRO" in headers and "BIND_NOW" in headers
+    assert "GNU_RELRO" in headers and "BIND_NOW" in headers and "TEXTREL" not in headers
     assert re.search(r"GNU_STACK\s+\S+ \S+ \S+ \S+ \S+ RW ", headers)
+    assert not re.search(r"LOAD .* RWE ", headers)
+    assert "__stack_chk_fail" in imports(library)
+
+
+def imports(library):
+    lines = output("nm", "-D", "--undefined-only", library).splitlines()
+    return {line.split()[-1].split("@")[0] for line in lines}
+
+
+def test_never_prints_ends_or_takes_signals(library):
+    """What it does not import it cannot call."""
+    output_and_end = {"printf", "fprintf", "puts", "putchar", "fputs", "fwrite", "perror", "syslog", "stdout", "stderr"}
+    output_and_end |= {"abort", "exit", "_exit", "_Exit", "quick_exit", "__assert_fail", "raise", "kill"}
+    signals_and_more = {"signal", "sigaction", "setjmp", "longjmp", "fork", "system", "popen", "execve", "putenv"}
+    signals_and_more |= {"setenv", "setlocale", "atexit", "__cxa_atexit", "pthread_atfork", "chdir", "umask"}
+    assert imports(library) & (output_and_end | signals_and_more) == set()
+
+
+def test_loading_does_little(library):
+    """What `dlopen` has to do, counted: no time is measured here (`make footprint` does that)."""
+    sections = output("readelf", "-W", "-S", library)
+    sizes = {name: int(size, 16) for name, size in re.findall(r"\] (\.\S+)\s+\S+\s+\S+ \S+ (\S+)", sections)}
+    # crti's frame_dummy; the message key's deletion and crti's.
+    assert sizes.get(".init_array", 0) <= 8 and sizes.get(".fini_array", 0) <= 16
+    assert (sizes[".rela.dyn"] + sizes[".rela.plt"]) / 24 <= 700
+    # Thread-local memory of a loaded library comes from malloc, and its failure ends the process.
+    assert "TLS" not in output("readelf", "-W", "-l", library)
+    assert len(output("nm", "-D", "--defined-only", library).splitlines()) <= 64
 
 
 def test_runs_on_older_systems(library):
