@@ -85,6 +85,14 @@ test-kill: lib $(VENV)/ready
 test-reproducible: setup
 	Tests/reproducible.sh .build-reproducible
 
+# Which lines of the engine and the C functions the tests run; unknown gaps are an error.
+coverage: setup $(VENV)/ready
+	$(VENV)/bin/python Tests/Coverage/coverage.py
+
+# Changes the kernels in COUNT places, one at a time, and shows whether the tests notice.
+mutation: setup
+	$(PYTHON) Tests/Mutation/mutate.py --count $(or $(COUNT),12)
+
 # Records the binary interface, if nothing breaks by that.
 abi: lib $(VENV)/ready
 	$(VENV)/bin/python Tests/ABI/abi.py dist/libtwolayernet.so --record
@@ -143,5 +151,5 @@ clean:
 	rm -rf .build .build-embedded dist $(VENV)
 
 FORCE:
-.PHONY: all lib cli setup train test test-load test-kill test-reproducible abi footprint \
+.PHONY: all lib cli setup train test test-load test-kill test-reproducible coverage mutation abi footprint \
   documentation install uninstall clean FORCE

@@ -1,5 +1,6 @@
 """Where the tests find what was built, and the data they train on."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -20,8 +21,8 @@ def root() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def library() -> pathlib.Path:
-    """The shared library, as `make lib` leaves it."""
-    path = ROOT / "dist/libtwolayernet.so"
+    """The shared library, as `make lib` leaves it, or the one that TLN_TEST_LIBRARY names."""
+    path = pathlib.Path(os.environ.get("TLN_TEST_LIBRARY", ROOT / "dist/libtwolayernet.so"))
     assert path.exists(), f"{path} is missing; run `make lib` first"
     return path
 

@@ -1,0 +1,118 @@
+"""Changes the kernels in one place at a time and sees whether the tests notice.
+
+    mutate.py [--count 12] [--seed 0] [--tests ArithmeticTests]
+
+Works on a copy of the repository in .build-mutation. A change that does not compile, hangs or fails a test
+is noticed; one that survives is printed with its line: either no test looks there, or it changes no result
+(how far ahead memory is asked for, which of two equal ways is taken).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COPY = ROOT / ".build-mutation"
+FLAGS = ["-c", "release", "-Xswiftc", "-enable-testing"]
+
+COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}
+ARITHMETIC = {"&+": "&-", "&-": "&+", "&*": "&+", "+": "-", "-": "+", "*": "+", "/": "*"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutation:
+    file: pathlib.Path
+    line: int
+    begin: int
+    end: int
+    new: str
+
+    def apply(self, text: str) -> str:
+        lines = text.split("\n")
+        lines[self.line] = lines[self.line][: self.begin] + self.new + lines[self.line][self.end :]
+        return "\n".join(lines)
+
+
+def places(file: pathlib.Path) -> list[Mutation]:
+    found = []
+    for number, line in enumerate(file.read_text().split("\n")):
+        code = line.split("//")[0]
+        if re.match(r"\s*(#|import|@)", code):
+            continue
+        for match in re.finditer(r"(?<= )(<=|>=|==|!=|<|>|&\+|&-|&\*|\+|-|\*|/)(?= )", code):
+            found.append(Mutation(file, number, *match.span(), {**COMPARISONS, **ARITHMETIC}[match[0]]))
+        for match in re.finditer(r"(?<![\w.$])(0x[0-9a-f_.]+p?-?\d*|\d[\d_]*(?:\.\d+)?(?:e-?\d+)?)(?![\w.])", code):
+            new = f"({match[0]} + 1)" if "." not in match[0] and "p" not in match[0] else f"({match[0]} * 1.0001)"
+            found.append(Mutation(file, number, *match.span(), new))
+    return found
+
+
+def copy_repository() -> None:
+    """Copies what has changed, so that what was built stays built."""
+    COPY.mkdir(exist_ok=True)
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    for name in files:
+        source, target = ROOT / name, COPY / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            if not target.is_symlink():
+                target.symlink_to(source.readlink())
+        elif source.is_file() and (not target.exists() or target.read_bytes() != source.read_bytes()):
+            target.write_bytes(source.read_bytes())
+
+
+def build_and_test(tests: str) -> str:
+    """What went wrong; "" if nothing."""
+    build = ["swift", "build", *FLAGS, "--product", "twolayernetPackageTests"]
+    test = ["swift", "test", *FLAGS, "--skip-build", "--filter", tests]
+    for what, command, limit in [("does not compile", build, 1800), ("fails", test, 600)]:
+        try:
+            done = subprocess.run(command, cwd=COPY, capture_output=True, text=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return "hangs"
+        if done.returncode != 0:
+            return what if done.returncode > 0 else "crashes"
+    return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tests", default="ArithmeticTests")
+    arguments = parser.parse_args()
+    copy_repository()
+    if wrong := build_and_test(arguments.tests):
+        print(f"unchanged, it {wrong}")
+        return 1
+    files = sorted((COPY / "Sources/Kernels").glob("*.swift"))
+    mutations = [mutation for file in files for mutation in places(file)]
+    sample = random.Random(arguments.seed).sample(mutations, min(arguments.count, len(mutations)))
+    survivors = 0
+    for mutation in sample:
+        original = mutation.file.read_text()
+        begin = time.monotonic()
+        try:
+            mutation.file.write_text(mutation.apply(original))
+            wrong = build_and_test(arguments.tests)
+        finally:
+            mutation.file.write_text(original)
+        survivors += not wrong
+        line = mutation.apply(original).split("\n")[mutation.line].strip()
+        where = f"{mutation.file.name}:{mutation.line + 1}"
+        print(f"{wrong or 'SURVIVES':16} {where:28} {line}  ({time.monotonic() - begin:.0f} s)", flush=True)
+    print(f"{len(sample) - survivors} of {len(sample)} changes were noticed, of {len(mutations)} possible ones")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
