@@ -8,11 +8,18 @@ import PackageDescription
 
 let embedded = Context.environment["TLN_EMBEDDED"] == "1"
 
-// A section for each function, so that the linker leaves out what nothing calls.
+// A section for each function, so that the linker leaves out what nothing calls. The same bytes from
+// everywhere: no paths of this machine in debug information, and no hash of the compiler's arguments, which
+// hold more of them.
+let here = "\(Context.packageDirectory)=."
 let embeddedSettings: [SwiftSetting] =
   embedded
   ? [
-    .enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"]),
+    .enableExperimentalFeature("Embedded"),
+    .unsafeFlags([
+      "-wmo", "-Xfrontend", "-function-sections", "-file-prefix-map", here, "-Xfrontend",
+      "-disable-incremental-llvm-codegen",
+    ]),
   ] : []
 
 // The time goes into the kernels; everything around them is built small.
@@ -50,7 +57,7 @@ let kernelTargets: [Target] =
 
 // The few lines of C: a guard on every stack frame with an array, and calls of the C library that know
 // the size of what they write to.
-let hardenedC = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"]
+let hardenedC = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Os", "-ffile-prefix-map=\(here)"]
 
 // In the C library, the Swift runtime's allocations go through Sources/CSystem/reserve.c: the runtime
 // would end the process when there is no memory left.
@@ -75,7 +82,7 @@ let engineTargets: [Target] =
     .target(
       name: "CSystem",
       cSettings: embedded
-        ? [.define("TLN_RESERVE", .when(platforms: [.linux])), .unsafeFlags(hardenedC + ["-Os"])]
+        ? [.define("TLN_RESERVE", .when(platforms: [.linux])), .unsafeFlags(hardenedC)]
         : [],
       linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
     .target(

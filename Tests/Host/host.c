@@ -117,14 +117,17 @@ static void *train_one(void *context) {
   return NULL;
 }
 
-/* Many networks at once: each comes to what it comes to alone. */
+/* Many networks at once, on threads with little stack: each comes to what it comes to alone. */
 static void train_together(int count) {
   tln_dataset *dataset = make_dataset();
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 64 << 10);
   worker workers[64];
   EXPECT(count <= 64);
   for (int i = 0; i < count; i++) {
     workers[i] = (worker){.number = i, .dataset = dataset};
-    EXPECT(pthread_create(&workers[i].thread, NULL, train_one, &workers[i]) == 0);
+    EXPECT(pthread_create(&workers[i].thread, &small, train_one, &workers[i]) == 0);
   }
   for (int i = 0; i < count; i++) pthread_join(workers[i].thread, NULL);
   for (int i = 0; i < count; i++) EXPECT(train(dataset, (uint64_t)i, 1) == workers[i].hash);

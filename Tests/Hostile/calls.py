@@ -75,13 +75,8 @@ class World:
         self.start = ctypes.addressof(self.memory) + 64 & ~63
         self.labels = (ctypes.c_int64 * 1024)()
         self.handles: dict[str, int] = {}
-        options = STRUCTS["tln_network_options"]()
-        library.tln_network_options_init(ctypes.byref(options))
-        options.input_size, options.hidden_size, options.output_size = INPUT, HIDDEN, OUTPUT
-        options.device = 1
-        self.make("tln_network", library.tln_network_create, ctypes.byref(options))
-        self.make("tln_dataset", library.tln_dataset_create, ctypes.byref(self.options("tln_dataset_options")))
-        self.make("tln_trainer", library.tln_trainer_create, ctypes.c_void_p(self.handles["tln_network"]), None)
+        for kind in ["tln_network", "tln_dataset", "tln_trainer"]:
+            self.make_one(kind)
         self.network_file, self.trainer_file = directory / "network.pth", directory / "trainer.pth"
         assert self.call("tln_network_save", self.handle("tln_network"), os.fsencode(self.network_file)) == OK
         assert self.call("tln_trainer_save", self.handle("tln_trainer"), os.fsencode(self.trainer_file)) == OK
@@ -90,11 +85,28 @@ class World:
             (directory / f"{prefix}-images-idx3-ubyte").write_bytes(images)
             (directory / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, ROWS) + bytes(ROWS))
 
+    def make_one(self, kind: str) -> None:
+        options = self.options(kind + "_options")
+        if kind == "tln_network":
+            options.input_size, options.hidden_size, options.output_size = INPUT, HIDDEN, OUTPUT
+            options.device = 1
+        first = [self.handle("tln_network")] if kind == "tln_trainer" else []
+        self.make(kind, getattr(self.library, kind + "_create"), *first, ctypes.byref(options))
+
     def make(self, kind: str, create: Callable[..., int], *arguments: Any) -> None:
         place = ctypes.c_void_p()
         status = create(*arguments, ctypes.byref(place))
         assert status == OK and place.value, (kind, status, self.library.tln_last_error())
         self.handles[kind] = place.value
+
+    def freed(self, kind: str) -> ctypes.c_void_p:
+        """A handle that is none any more."""
+        kept = dict(self.handles)
+        self.make_one(kind)
+        freed = self.handle(kind)
+        self.handles = kept
+        getattr(self.library, kind + "_free")(freed)
+        return freed
 
     def handle(self, kind: str) -> ctypes.c_void_p:
         return ctypes.c_void_p(self.handles[kind])
@@ -255,8 +267,10 @@ def hostile(world: World, function: headers.Function, parameter: headers.Variabl
             if function.result != "void":
                 yield f"misaligned by {offset}", ctypes.c_void_p(place + offset), {INVALID}
         if kind in HANDLES and not type_.endswith("**"):
-            for other in HANDLES - {kind}:
+            for other in sorted(HANDLES - {kind}):
                 yield f"a {other}", world.handle(other), {INVALID}
+            # The GNU C library's allocator writes over what is freed; others need not.
+            yield "freed", world.freed(kind), {INVALID}
     elif kind in STRUCTS:
         yield from struct_cases(world, parameter)
     elif kind == "char":

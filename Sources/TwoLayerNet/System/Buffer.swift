@@ -56,3 +56,10 @@ func checkMemory(_ bytes: Int = 0) throws(Failure) {
   if tlns_reserve_is_low() != 0 { throw .reserveIsLow }
   if bytes > 0 && tlns_has_memory(bytes) == 0 { throw .outOfMemory(bytes: bytes) }
 }
+
+extension Array {
+  /// Refuses to append when the array would have to grow and there is no memory for that.
+  func checkRoom() throws(Failure) {
+    if count == capacity { try checkMemory(2 * (count + 1) * MemoryLayout<Element>.stride) }
+  }
+}

@@ -39,8 +39,6 @@ struct Contents {
       }
     }
     // The same container may appear in many places, so that a small pickle unfolds to a large tree.
-    // Growing the two arrays to their limits takes no more than this.
-    if pickle.bytes.count > 1 << 14 { try checkMemory(1 << 24) }
     var budget = 1 << 20
     try visit(value, container: "", key: "", depth: 0, &budget, pickle, places)
   }
@@ -60,6 +58,7 @@ struct Contents {
       guard tensors.count < Self.tensorLimit else {
         throw .badFile("\(pickle.path) has more than \(Self.tensorLimit) tensors")
       }
+      try tensors.checkRoom()
       tensors.append(
         Tensor(
           container: container, key: key, type: pickle.storages[tensor.storage].type,
@@ -97,6 +96,7 @@ struct Contents {
     guard scalars.count < Self.scalarLimit else {
       throw .badFile("\(pickle.path) has more than \(Self.scalarLimit) values beside its tensors")
     }
+    try scalars.checkRoom()
     scalars.append((joined(container, key), value))
   }
 
