@@ -30,7 +30,7 @@ def scenarios(library: pathlib.Path, root: pathlib.Path, tmp_path_factory: pytes
 
 def write_large_checkpoint(network: pathlib.Path, path: pathlib.Path) -> None:
     """A network's file with a long log beside the tensors: a pickle of some hundred kilobytes."""
-    log = {f"step {number:05}": f"text {number:05}" for number in range(8000)}
+    log = {f"the step with number {number:05}": f"the text with number {number:05}" for number in range(8000)}
     with zipfile.ZipFile(network) as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
             contents = source.read(name)
