@@ -42,7 +42,8 @@
  *           _get_parameter may run on one network from any number of threads at once while nobody
  *           trains or changes it; and tln_trainer_cancel may be called from any thread at any time
  *           before the trainer is freed. No thread exists before work needs one; a network's
- *           threads end when the network and its trainers have been freed.
+ *           threads end when the network and its trainers have been freed. Do not pthread_cancel a
+ *           thread that is inside a call.
  * fork      A child process may use handles it inherited and create its own; threads are started
  *           anew in the child. Do not fork in one thread while another is inside a call on the
  *           handle that the child is going to use.
@@ -336,9 +337,10 @@ typedef struct tln_progress {
 } tln_progress;
 
 /* Called after every step, on the thread that called tln_trainer_fit. A value other than 0 ends the
- * training with TLN_CANCELLED; the network keeps the step that has just finished. It may call any
- * function on other handles, tln_trainer_save and tln_trainer_set_learning_rate on this trainer, and
- * those that only read its network; nothing else on these two. */
+ * training with TLN_CANCELLED; the network keeps the step that has just finished. It has to return: no
+ * longjmp and no C++ exception may leave it. It may call any function on other handles,
+ * tln_trainer_save and tln_trainer_set_learning_rate on this trainer, and those that only read its
+ * network; nothing else on these two. */
 typedef int32_t (*tln_progress_callback)(const tln_progress *progress, void *user_data);
 
 /* Trains until `epochs` more epochs (at least 0) have ended. An epoch that was left half-way (by

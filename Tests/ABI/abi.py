@@ -86,7 +86,8 @@ def stub(directory: pathlib.Path) -> pathlib.Path:
     bodies = "".join(f"{function} {{ __builtin_trap(); }}\n" for function in header.parse().functions.values())
     source, library = directory / "stub.c", directory / "libtwolayernet.so.0"
     source.write_text("#include <twolayernet.h>\n" + bodies)
-    output("cc", "-g", "-shared", "-fPIC", "-w", "-I", header.HEADER.parent, source, "-o", library)
+    options = ["-g", f"-fdebug-prefix-map={directory}=.", "-shared", "-fPIC", "-w", "-I", header.HEADER.parent]
+    output("cc", *options, source, "-o", library)
     return library
 
 
