@@ -25,9 +25,15 @@ all: lib cli
 
 # ------------------------------------------------------------------ building
 
+# Names the library by what it is made of: a hash of the output would hold paths of this machine, which
+# are in the debug information before it is stripped.
+BUILD_ID = $(shell { $(SWIFT) --version; cat Package.swift include/*.h; find Sources -type f \
+  \( -name '*.swift' -o -name '*.[ch]' -o -name '*.map' \) | LC_ALL=C sort | xargs cat; } 2>/dev/null \
+  | sha1sum | cut -d ' ' -f 1)
+
 # The C library, in Embedded Swift: dist/libtwolayernet.so and dist/libtwolayernet.a.
 lib: setup
-	TLN_EMBEDDED=1 $(SWIFT) build -c release --product twolayernet --scratch-path .build-embedded \
+	TLN_EMBEDDED=1 TLN_BUILD_ID=0x$(BUILD_ID) $(SWIFT) build -c release --product twolayernet --scratch-path .build-embedded \
 	  --disable-local-rpath
 	mkdir -p dist
 	# Renamed into place: a program may be running with the old one.

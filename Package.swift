@@ -71,7 +71,8 @@ let librarySettings: [LinkerSetting] = [
       "-use-ld=lld", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map",
       "-Xlinker", "-soname=libtwolayernet.so.0", "-Xlinker", "--gc-sections", "-Xlinker", "--icf=all",
       "-Xlinker", "-z",
-      "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now", "-Xlinker", "--build-id=sha1",
+      "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now", "-Xlinker",
+      "--build-id=\(Context.environment["TLN_BUILD_ID"] ?? "sha1")",
     ] + reserveFlags, .when(platforms: [.linux]))
 ]
 

@@ -51,7 +51,8 @@
  *           your threads. Calls that a signal interrupts go on. Of the functions here only
  *           tln_trainer_cancel may be called in a handler.
  * Output    Nothing is printed, and nothing aborts or exits.
- * State     There is no global state besides the error text of each thread.
+ * State     There is no global state besides the error text of each thread, and a reserve of memory
+ *           for when the system has none.
  * Bits      Same seed, same data, same options: the same bits, at every number of threads, on every
  *           processor, in every run. Reading environment variables: only the one below.
  * Paths     Paths are UTF-8 and end in a NUL byte. Files are written beside their target and
@@ -131,7 +132,8 @@ TLN_API const char *tln_status_name(tln_status status);
 
 /* One sentence, in English and UTF-8, about the last call of this thread that returned a status:
  * what was wrong with it, or "" if it succeeded. Never NULL. It stays valid until this thread's next
- * call that returns a status; the ..._free functions leave it alone. */
+ * call that returns a status; the ..._free functions leave it alone. A thousand threads at a time can
+ * have one; for more it only says that there was no room. */
 TLN_API const char *tln_last_error(void);
 
 /* ---------------------------------------------------------------- devices */

@@ -19,13 +19,20 @@ STRIDES = {"load_large": 499}
 
 
 @pytest.fixture(scope="session")
-def scenarios(library: pathlib.Path, root: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    program = tmp_path_factory.mktemp("faults") / "scenarios"
-    # The compiler must not take malloc for what it knows.
-    command = ["cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-builtin"]
-    command += [HERE / "scenarios.c", HERE / "faults.c", "-o", program, "-I", root / "include", "-L", library.parent]
-    subprocess.run([*command, "-ltwolayernet", f"-Wl,-rpath,{library.parent}", "-ldl", "-lpthread"], check=True)
-    return program
+def programs(library: pathlib.Path, root: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A directory with the programs of this one."""
+    directory = tmp_path_factory.mktemp("faults")
+    for name in ["scenarios", "together"]:
+        # The compiler must not take malloc for what it knows.
+        command = ["cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-builtin", HERE / f"{name}.c"]
+        command += [HERE / "faults.c", "-o", directory / name, "-I", root / "include", "-L", library.parent]
+        subprocess.run([*command, "-ltwolayernet", f"-Wl,-rpath,{library.parent}", "-ldl", "-lpthread"], check=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def scenarios(programs: pathlib.Path) -> pathlib.Path:
+    return programs / "scenarios"
 
 
 def write_large_checkpoint(network: pathlib.Path, path: pathlib.Path) -> None:
@@ -93,6 +100,11 @@ def test_threads_that_do_not_start_are_done_without(scenarios: pathlib.Path, pla
         for manner in [ONCE, FROM_THEN_ON]:
             errors, successes = run(scenarios, place, name, THREADS, manner)
             assert errors == 0 and successes > 0
+
+
+def test_memory_runs_out_for_many_threads_at_once(programs: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    done = subprocess.run([programs / "together", tmp_path, "16"], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}"
 
 
 def test_the_faults_are_noticed(scenarios: pathlib.Path, place: pathlib.Path) -> None:

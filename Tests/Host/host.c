@@ -1,104 +1,13 @@
-/* A host program that lives with the library: many threads, forks, signals, millions of calls.
- *     host COMMAND [COUNT]
+/* A host program with many threads, forks and signals around the library.
+ *     host COMMAND COUNT [PATH]
  * Silent success; any surprise ends it with a sentence and exit code 1. */
-#include <errno.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <twolayernet.h>
-#include <unistd.h>
 
-enum { INPUT = 784, HIDDEN = 100, OUTPUT = 10, ROWS = 500, COUNT = HIDDEN * INPUT };
-
-static float features[ROWS * INPUT];
-static int64_t labels[ROWS];
-
-static void fail(const char *what, int line) {
-  fprintf(stderr, "line %d: %s: %s\n", line, what, tln_last_error());
-  _exit(1);
-}
-#define EXPECT(condition) do { if (!(condition)) fail(#condition, __LINE__); } while (0)
-#define OK(call) EXPECT((call) == TLN_OK)
-
-static tln_dataset *make_dataset(void) {
-  for (int i = 0; i < ROWS * INPUT; i++) features[i] = (float)((i * 7919u) % 256) / 255;
-  for (int i = 0; i < ROWS; i++) labels[i] = i % OUTPUT;
-  tln_dataset_options options;
-  tln_dataset_options_init(&options);
-  options.features = features;
-  options.feature_type = TLN_FEATURES_F32;
-  options.rows = ROWS;
-  options.columns = INPUT;
-  options.labels = labels;
-  tln_dataset *dataset;
-  OK(tln_dataset_create(&options, &dataset));
-  return dataset;
-}
-
-static tln_network *make_network(int64_t input, int64_t hidden, int64_t output, uint64_t seed, int32_t threads) {
-  tln_network_options options;
-  tln_network_options_init(&options);
-  options.input_size = input;
-  options.hidden_size = hidden;
-  options.output_size = output;
-  options.seed = seed;
-  options.threads = threads;
-  options.device = TLN_DEVICE_CPU;
-  tln_network *network;
-  OK(tln_network_create(&options, &network));
-  return network;
-}
-
-static tln_trainer *make_trainer(tln_network *network) {
-  tln_trainer *trainer;
-  OK(tln_trainer_create(network, NULL, &trainer));
-  return trainer;
-}
-
-/* FNV-1a over the first layer's weights. */
-static uint64_t fingerprint(const tln_network *network) {
-  float *values = malloc(COUNT * sizeof *values);
-  OK(tln_network_get_parameter(network, "layers.0.weight", values, COUNT));
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (size_t i = 0; i < COUNT * sizeof *values; i++) hash = (hash ^ ((unsigned char *)values)[i]) * 0x100000001b3u;
-  free(values);
-  return hash;
-}
-
-/* What one training of a network of its own comes to. */
-static uint64_t train(tln_dataset *dataset, uint64_t seed, int32_t threads) {
-  tln_network *network = make_network(INPUT, HIDDEN, OUTPUT, seed, threads);
-  tln_trainer *trainer = make_trainer(network);
-  OK(tln_trainer_fit(trainer, dataset, 2, NULL, NULL));
-  const uint64_t hash = fingerprint(network);
-  tln_trainer_free(trainer);
-  tln_network_free(network);
-  return hash;
-}
-
-static int count_tasks(void) {
-  char line[256];
-  int count = 0;
-  FILE *status = fopen("/proc/self/status", "r");
-  while (status && fgets(line, sizeof line, status)) sscanf(line, "Threads: %d", &count);
-  if (status) fclose(status);
-  return count;
-}
-
-static long resident_kilobytes(void) {
-  char line[256];
-  long count = 0;
-  FILE *status = fopen("/proc/self/status", "r");
-  while (status && fgets(line, sizeof line, status)) sscanf(line, "VmRSS: %ld", &count);
-  if (status) fclose(status);
-  return count;
-}
+#include "host.h"
 
 /* ---------------------------------------------------------------- threads */
 
@@ -349,103 +258,16 @@ static void interrupted(const char *path, int count) {
   tln_dataset_free(dataset);
 }
 
-/* ------------------------------------------------------------------- load */
-
-static void expect_flat(long begin, const char *what) {
-  const long grown = resident_kilobytes() - begin;
-  /* The allocator's own caches. */
-  if (begin > 0 && grown > 512) {
-    fprintf(stderr, "%s: %ld KB more\n", what, grown);
-    exit(1);
-  }
-}
-
-static void steps(int count) {
-  tln_network *network = make_network(4, 3, 2, 0, 0);
-  tln_trainer *trainer = make_trainer(network);
-  const float rows[16] = {1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 1, 1};
-  const int64_t targets[4] = {0, 1, 0, 1};
-  float loss = 0;
-  long begin = 0;
-  size_t allocated = 0;
-  OK(tln_trainer_set_learning_rate(trainer, 0.001));
-  for (int i = 0; i < count; i++) {
-    OK(tln_trainer_step(trainer, rows, targets, 4, &loss));
-    if (i == count / 10) begin = resident_kilobytes(), allocated = mallinfo2().uordblks;
-  }
-  EXPECT(mallinfo2().uordblks == allocated);
-  expect_flat(begin, "steps");
-  tln_trainer_free(trainer);
-  tln_network_free(network);
-}
-
-static void cycles(int count) {
-  long begin = 0;
-  size_t allocated = 0;
-  const float row[16] = {1};
-  const int64_t label = 1;
-  for (int i = 0; i < count; i++) {
-    tln_network *network = make_network(16, 8, 4, (uint64_t)i, 1 + i % 2);
-    tln_trainer *trainer = make_trainer(network);
-    OK(tln_trainer_step(trainer, row, &label, 1, NULL));
-    EXPECT(tln_trainer_step(trainer, row, &label, 0, NULL) == TLN_INVALID_ARGUMENT);
-    if (i % 2) tln_trainer_free(trainer);
-    tln_network_free(network);
-    if (i % 2 == 0) tln_trainer_free(trainer);
-    if (i == count / 10) begin = resident_kilobytes(), allocated = mallinfo2().uordblks;
-  }
-  /* What the allocator keeps at hand for the next object counts as allocated. */
-  EXPECT(mallinfo2().uordblks <= allocated + 4096);
-  expect_flat(begin, "cycles");
-}
-
-/* Threads come with work and go with their network. */
-static void many_networks(int count) {
-  tln_dataset *dataset = make_dataset();
-  tln_network *networks[64];
-  tln_trainer *trainers[64];
-  EXPECT(count <= 64);
-  for (int i = 0; i < count; i++) {
-    networks[i] = make_network(INPUT, HIDDEN, OUTPUT, (uint64_t)i, 2);
-    trainers[i] = make_trainer(networks[i]);
-  }
-  EXPECT(count_tasks() == 1);
-  for (int i = 0; i < count; i++) OK(tln_trainer_fit(trainers[i], dataset, 2, NULL, NULL));
-  EXPECT(count_tasks() == 1 + count);
-  for (int i = 0; i < count; i += 7) EXPECT(fingerprint(networks[i]) == train(dataset, (uint64_t)i, 1));
-  for (int i = 0; i < count; i++) {
-    tln_trainer_free(trainers[i]);
-    tln_network_free(networks[i]);
-  }
-  EXPECT(count_tasks() == 1);
-  tln_dataset_free(dataset);
-}
-
-/* Prints the bytes that a network of the article's size takes without being used, and with a trainer. */
-static void idle(void) {
-  const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
-  tln_network *network = make_network(INPUT, HIDDEN, OUTPUT, 0, 0);
-  const size_t alone = mallinfo2().uordblks + mallinfo2().hblkhd;
-  tln_trainer *trainer = make_trainer(network);
-  const size_t both = mallinfo2().uordblks + mallinfo2().hblkhd;
-  printf("%zu %zu\n", alone - before, both - before);
-  tln_trainer_free(trainer);
-  tln_network_free(network);
-}
-
 int main(int argc, char **argv) {
-  const char *command = argc > 1 ? argv[1] : "";
-  const int count = argc > 2 ? atoi(argv[2]) : 1;
+  if (argc < 3) return 64;
+  const char *command = argv[1];
+  const int count = atoi(argv[2]);
   if (!strcmp(command, "train_together")) train_together(count);
   else if (!strcmp(command, "predict_together")) predict_together(count);
   else if (!strcmp(command, "cancel")) cancel(count);
   else if (!strcmp(command, "errors_together")) errors_together(count);
   else if (!strcmp(command, "fork")) fork_and_go_on(count);
-  else if (!strcmp(command, "interrupted")) interrupted(argv[3], count);
-  else if (!strcmp(command, "steps")) steps(count);
-  else if (!strcmp(command, "cycles")) cycles(count);
-  else if (!strcmp(command, "many_networks")) many_networks(count);
-  else if (!strcmp(command, "idle")) idle();
+  else if (!strcmp(command, "interrupted") && argc > 3) interrupted(argv[3], count);
   else return 64;
   return 0;
 }

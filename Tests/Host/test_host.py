@@ -14,13 +14,21 @@ HERE = pathlib.Path(__file__).resolve().parent
 LOAD = int(os.environ.get("TLN_TEST_LOAD", "1"))
 
 
-@pytest.fixture(scope="session")
-def host(library: pathlib.Path, root: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    program = tmp_path_factory.mktemp("host") / "host"
-    command = ["cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", HERE / "host.c", "-o", program]
+def build(name: str, library: pathlib.Path, root: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
+    command = ["cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", HERE / f"{name}.c", "-o", directory / name]
     command += ["-I", root / "include", "-L", library.parent, "-ltwolayernet", f"-Wl,-rpath,{library.parent}"]
     subprocess.run([*command, "-lpthread"], check=True)
-    return program
+    return directory / name
+
+
+@pytest.fixture(scope="session")
+def host(library: pathlib.Path, root: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return build("host", library, root, tmp_path_factory.mktemp("host"))
+
+
+@pytest.fixture(scope="session")
+def load(library: pathlib.Path, root: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return build("load", library, root, tmp_path_factory.mktemp("load"))
 
 
 def run(host: pathlib.Path, *arguments: object) -> str:
@@ -56,22 +64,22 @@ def test_signals_interrupt_nothing(host: pathlib.Path, tmp_path: pathlib.Path) -
     run(host, "interrupted", 5, tmp_path / "network.pth")
 
 
-def test_steps_take_no_memory(host: pathlib.Path) -> None:
-    run(host, "steps", 100_000 * LOAD)
+def test_steps_take_no_memory(load: pathlib.Path) -> None:
+    run(load, "steps", 100_000 * LOAD)
 
 
-def test_networks_give_their_memory_back(host: pathlib.Path) -> None:
-    run(host, "cycles", 10_000 * LOAD)
+def test_networks_give_their_memory_back(load: pathlib.Path) -> None:
+    run(load, "cycles", 10_000 * LOAD)
 
 
-def test_64_networks_in_one_process(host: pathlib.Path) -> None:
-    run(host, "many_networks", 64)
+def test_64_networks_in_one_process(load: pathlib.Path) -> None:
+    run(load, "many_networks", 64)
 
 
-def test_an_idle_network_is_small(host: pathlib.Path) -> None:
+def test_an_idle_network_is_small(load: pathlib.Path) -> None:
     """The article's network: 79,510 parameters of four bytes, padded, and with a trainer their momentum,
     gradients and room for a batch."""
-    alone, with_trainer = (int(word) for word in run(host, "idle").split())
+    alone, with_trainer = (int(word) for word in run(load, "idle", 1).split())
     print(f"idle network: {alone} bytes; with a trainer: {with_trainer} bytes")
     assert alone <= 400_000
     assert with_trainer <= 1_500_000
