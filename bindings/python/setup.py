@@ -1,12 +1,18 @@
-"""Puts the library that `make lib` has built beside the package, if there is one."""
+"""Puts the library that `make lib` has built into the package, if there is one.
+
+With it the wheel is for this platform and for every Python 3; without it, it is for any platform, and
+finds the library on the system.
+"""
 
 import pathlib
 import shutil
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 BUILT = pathlib.Path(__file__).resolve().parent.parent.parent / "dist"
+LIBRARIES = sorted(BUILT.glob("libtwolayernet.so.?"))
 
 
 class BuildWithLibrary(build_py):
@@ -14,8 +20,20 @@ class BuildWithLibrary(build_py):
 
     def run(self) -> None:
         super().run()
-        for library in BUILT.glob("libtwolayernet.so.?"):
+        for library in LIBRARIES:
             shutil.copy(library, pathlib.Path(self.build_lib) / "twolayernet" / library.name)
 
 
-setup(cmdclass={"build_py": BuildWithLibrary})
+class WheelForEveryPython(bdist_wheel):
+    """A wheel whose library is bound to a platform, but to no version of Python."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.root_is_pure = not LIBRARIES
+
+    def get_tag(self) -> tuple[str, str, str]:
+        platform = super().get_tag()[2]
+        return "py3", "none", platform if LIBRARIES else "any"
+
+
+setup(cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": WheelForEveryPython})

@@ -11,9 +11,7 @@ from twolayernet import _library
 
 HEADER = pathlib.Path(__file__).resolve().parents[3] / "include/twolayernet.h"
 TEXT = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
-DECLARED = {
-    name: arguments for name, arguments in re.findall(r"TLN_API[^;(]*?\b(tln_\w+)\(([^)]*)\)", TEXT)
-}
+DECLARED = dict(re.findall(r"TLN_API[^;(]*?\b(tln_\w+)\(([^)]*)\)", TEXT))
 
 
 def test_every_function_is_declared():

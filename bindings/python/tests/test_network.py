@@ -86,7 +86,7 @@ def test_other_wrong_arguments():
     with pytest.raises(ValueError, match="NUL"):
         Network.load("a\0b.pth")
     network = Network(2, 2, 2)
-    with pytest.raises(KeyError, match="layers.9"):
+    with pytest.raises(KeyError, match=r"layers\.9"):
         network.parameter("layers.9")
     with pytest.raises(ValueError, match="shape"):
         network.set_parameter("layers.0.bias", [1, 2, 3])

@@ -90,10 +90,10 @@ def test_every_layout_trains_the_same():
 
 def test_arrays_are_borrowed_where_their_layout_allows():
     features, _ = problem()
-    assert np.shares_memory(Dataset(features)._borrowed, features)
-    assert np.shares_memory(Dataset(features[::2])._borrowed, features)
-    assert not np.shares_memory(Dataset(features[:, ::2])._borrowed, features)
-    assert not np.shares_memory(Dataset(features[::-1])._borrowed, features)
+    assert np.shares_memory(Dataset(features)._handle.borrowed, features)
+    assert np.shares_memory(Dataset(features[::2])._handle.borrowed, features)
+    assert not np.shares_memory(Dataset(features[:, ::2])._handle.borrowed, features)
+    assert not np.shares_memory(Dataset(features[::-1])._handle.borrowed, features)
 
 
 def test_datasets_give_their_rows_back():

@@ -7,16 +7,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+# DLPack's numbers of the devices whose memory NumPy can read: the CPU, and memory pinned for a GPU.
+_HOST_DEVICES = (1, 3)
 
-def as_array(values: Any) -> npt.NDArray[Any]:
+
+def as_array(values: Any, name: str = "the array") -> npt.NDArray[Any]:
     """A NumPy view of anything with the array interface or DLPack, else a new array."""
     if isinstance(values, np.ndarray):
         return values
-    if not hasattr(values, "__array_interface__") and hasattr(values, "__dlpack__"):
-        if hasattr(values, "detach"):
-            values = values.detach()
-        return np.from_dlpack(values)
-    return np.asarray(values)
+    if hasattr(values, "__dlpack__") and not hasattr(values, "__array_interface__"):
+        return _from_dlpack(values, name)
+    try:
+        return np.asarray(values)
+    except ValueError:
+        # NumPy's text for nested lists of different lengths speaks of "inhomogeneous shape".
+        raise ValueError(f"{name} must be a rectangular array: every row as long as the others") from None
+
+
+def _from_dlpack(values: Any, name: str) -> npt.NDArray[Any]:
+    if hasattr(values, "detach"):
+        values = values.detach()
+    try:
+        is_on_host = values.__dlpack_device__()[0] in _HOST_DEVICES
+        array = np.from_dlpack(values) if is_on_host else None
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{name} cannot be read through DLPack: {error}") from None
+    if array is None:
+        raise TypeError(f"{name} must be in the memory of the CPU: move it there first, as with .cpu()")
+    return array
 
 
 def feature_rows(values: Any) -> npt.NDArray[Any]:
@@ -24,7 +42,7 @@ def feature_rows(values: Any) -> npt.NDArray[Any]:
 
     Axes after the first are flattened. Such arrays are not copied; others once.
     """
-    array = as_array(values)
+    array = as_array(values, "features")
     if array.dtype.kind not in "uifb":
         raise TypeError(f"features must be numbers, not {array.dtype}")
     if array.ndim < 2:
@@ -32,15 +50,12 @@ def feature_rows(values: Any) -> npt.NDArray[Any]:
     if 0 in array.shape:
         raise ValueError(f"features are empty: their shape is {array.shape}")
     if array.dtype != np.uint8 and array.dtype != np.float32:
-        if array.dtype.kind == "f":
-            array = array.astype(np.float32)
-        else:
+        if array.dtype.kind != "f":
             raise TypeError(
                 f"features of {array.dtype} are ambiguous: uint8 means 0 to 255 and is divided by 255, "
                 "float32 is taken as it is; convert them to one of the two"
             )
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+        array = packed_floats(array)
     array = array.reshape(array.shape[0], -1)
     size = array.itemsize
     is_direct = (
@@ -52,27 +67,34 @@ def feature_rows(values: Any) -> npt.NDArray[Any]:
     return array if is_direct else np.ascontiguousarray(array)
 
 
+def packed_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Row-major float32; what is too large for it becomes infinite, which the library refuses."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, np.float32)
+
+
 def float_rows(values: Any, columns: int) -> npt.NDArray[np.float32]:
     """Packed float32 rows for a network of `columns` inputs; uint8 becomes value / 255."""
     array = feature_rows(values)
     if array.shape[1] != columns:
         raise ValueError(f"features have {array.shape[1]} columns, but the network has {columns} inputs")
     if array.dtype == np.uint8:
-        return array.astype(np.float32) / np.float32(255)
+        quotients: npt.NDArray[np.float32] = np.divide(array, np.float32(255), dtype=np.float32)
+        return quotients
     return np.ascontiguousarray(array)
 
 
 def label_values(labels: Any, rows: int) -> npt.NDArray[Any]:
     """Labels as a packed array of uint8, int32 or int64; other integers become int64."""
-    array = as_array(labels)
+    array = as_array(labels, "labels")
     if array.dtype.kind not in "ui":
         raise TypeError(f"labels must be integers, not {array.dtype}")
     if array.shape != (rows,):
         raise ValueError(f"labels must have the shape ({rows},), one for each row, not {array.shape}")
-    if array.dtype.kind == "u" and array.dtype != np.uint8 and array.max() > np.iinfo(np.int64).max:
+    if array.max() > np.iinfo(np.int64).max:
         raise ValueError(f"the label {array.max()} is too large")
-    if array.dtype not in (np.dtype(np.uint8), np.dtype(np.int32)):
-        array = array.astype(np.int64)
     if array.min() < 0:
         raise ValueError(f"labels must not be negative, but one is {array.min()}")
+    if array.dtype not in (np.dtype(np.uint8), np.dtype(np.int32)):
+        array = array.astype(np.int64, copy=False)
     return np.ascontiguousarray(array)

@@ -1,11 +1,13 @@
-"""Finds the shared library and declares its functions, as include/twolayernet.h does."""
+"""Finds the shared library, checks its version and declares its functions, as include/twolayernet.h does.
+
+Searched are, in this order: the file that the environment variable TWOLAYERNET_LIBRARY names, this package
+(where a wheel has the library), and the places where the system's loader looks.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import pathlib
-import re
 from ctypes import (
     CFUNCTYPE,
     POINTER,
@@ -23,7 +25,7 @@ from ctypes import (
 )
 from typing import Any
 
-from .errors import CANCELLED, Cancelled, TwoLayerNetError
+from .errors import BY_STATUS, TwoLayerNetError
 
 __version__ = "0.1.0"
 
@@ -173,8 +175,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 def _load() -> tuple[ctypes.CDLL, str]:
     """The library: named by the environment, beside this file, or the system's."""
     named = os.environ.get(ENVIRONMENT_VARIABLE)
-    beside = pathlib.Path(__file__).with_name(SONAME)
-    path = named or (str(beside) if beside.exists() else SONAME)
+    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), SONAME)
+    path = named or (beside if os.path.exists(beside) else SONAME)
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
@@ -182,17 +184,31 @@ def _load() -> tuple[ctypes.CDLL, str]:
             f"the twolayernet library cannot be loaded from {path}: {error}. Install it on the system, "
             f"or set {ENVIRONMENT_VARIABLE} to the path of {SONAME}"
         ) from None
+    _check_version(library, path)
     try:
         for name, (result, arguments) in FUNCTIONS.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
-    except AttributeError:
-        raise ImportError(f"{path} is not a twolayernet library of version {__version__}") from None
-    found = library.tln_version_string().decode()
-    # Before 1.0 a minor version may change the interface, afterwards a major one.
-    if re.match(r"0\.\d+|[1-9]\d*", found)[0] != re.match(r"0\.\d+|[1-9]\d*", __version__)[0]:  # type: ignore[index]
-        raise ImportError(f"{path} is version {found}, but this package is version {__version__}")
+    except AttributeError as error:
+        raise ImportError(f"{path} is not a whole twolayernet library: {error}") from None
     return library, path
+
+
+def _check_version(library: ctypes.CDLL, path: str) -> None:
+    """Refuses a library whose interface is another one."""
+    try:
+        version_string = library.tln_version_string
+    except AttributeError:
+        raise ImportError(f"{path} is not a twolayernet library") from None
+    version_string.restype = c_char_p
+    found = version_string().decode()
+    # Before 1.0 a minor version may change the interface, afterwards a major one.
+    fixed = 2 if __version__.startswith("0.") else 1
+    if found.split(".")[:fixed] != __version__.split(".")[:fixed]:
+        raise ImportError(
+            f"the twolayernet library {path} is version {found}, but this Python package is version "
+            f"{__version__}: install both in the same version"
+        )
 
 
 lib, library_path = _load()
@@ -203,7 +219,7 @@ def check(status: int) -> None:
     if status == 0:
         return
     message = lib.tln_last_error().decode("utf-8", "replace")
-    kind = Cancelled if status == CANCELLED else TwoLayerNetError
+    kind = BY_STATUS.get(status, TwoLayerNetError)
     raise kind(message, status, lib.tln_status_name(status).decode())
 
 
@@ -230,3 +246,12 @@ def int64(name: str, value: Any) -> int:
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{name} is {number}, which is beyond 64 bits")
     return int(number)
+
+
+def seed64(seed: int) -> int:
+    """A seed as the C interface takes it; a negative one counts as its two's complement."""
+    if not hasattr(seed, "__index__"):
+        raise TypeError(f"seed must be an integer, not {type(seed).__name__}")
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(f"seed is {seed}, which is beyond 64 bits")
+    return int(seed) % 2**64

@@ -10,33 +10,39 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import feature_rows, label_values
+from ._handle import Handle, Owner
 from ._library import DatasetOptions, check, int64, lib, path_bytes
 
 _FEATURE_TYPES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1}
 _LABEL_TYPES = {np.dtype(np.uint8): 0, np.dtype(np.int32): 1, np.dtype(np.int64): 2}
 
 
-class Dataset:
+class Dataset(Owner):
     """Rows of features, with or without labels; never changes after its creation.
 
     Parameters
     ----------
     features : array_like, [rows, ...]
-        uint8 (used as value / 255, as ToTensor does) or floating point (float32, finite). Axes after
-        the first are flattened. uint8 and float32 arrays whose rows are contiguous are borrowed, not
-        copied: do not change them while the dataset is in use.
+        uint8 (used as value / 255, as torchvision's ToTensor does) or floating point (used as float32;
+        finite). Axes after the first are flattened. A NumPy array, or anything that shares its memory
+        by ``__array_interface__`` or DLPack (such as a tensor of PyTorch's on the CPU).
     labels : array_like of integers, [rows], optional
-        Classes, counted from 0.
+        Classes, counted from 0, of any integer type.
+    copy : bool, default False
+        uint8 and float32 arrays whose rows are contiguous are borrowed, not copied: do not change them
+        while the dataset is in use, or have them copied. Others are copied once in any case.
 
     Raises
     ------
-    TypeError, ValueError
-        For arrays of a wrong dtype or shape, negative labels.
-    TwoLayerNetError
-        For features that are not finite, labels above 2**24.
+    TypeError
+        For features that are no numbers, or integers other than uint8 (is 255 white or 255.0?); labels
+        that are no integers; arrays on a GPU.
+    ValueError
+        For arrays of a wrong shape, labels that are negative or above 2**24, features that are not
+        finite.
     """
 
-    def __init__(self, features: Any, labels: Any = None) -> None:
+    def __init__(self, features: Any, labels: Any = None, *, copy: bool = False) -> None:
         rows = feature_rows(features)
         options = DatasetOptions()
         lib.tln_dataset_options_init(ctypes.byref(options))
@@ -44,47 +50,79 @@ class Dataset:
         options.feature_type = _FEATURE_TYPES[rows.dtype]
         options.rows, options.columns = rows.shape
         options.row_stride_bytes = rows.strides[0] if rows.shape[0] > 1 else 0
+        options.copy = bool(copy)
         if labels is not None:
             values = label_values(labels, rows.shape[0])
             options.labels = values.ctypes.data
             options.label_type = _LABEL_TYPES[values.dtype]
         handle = ctypes.c_void_p()
         check(lib.tln_dataset_create(ctypes.byref(options), ctypes.byref(handle)))
-        self._adopt(handle, rows)
+        self._adopt(handle, None if copy else rows)
 
     @classmethod
     def open_idx(
         cls, images: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None
     ) -> Dataset:
-        """A dataset from IDX files, raw or compressed with gzip."""
+        """Opens IDX files, the format of MNIST, raw or compressed with gzip (told by content).
+
+        Parameters
+        ----------
+        images : path
+            Unsigned bytes in two or more dimensions; those after the first are flattened.
+        labels : path, optional
+            Unsigned bytes in one dimension.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        OSError
+            For a file that cannot be read.
+        TwoLayerNetError
+            For one that is not what it should be.
+        """
         handle = ctypes.c_void_p()
         label_path = None if labels is None else path_bytes(labels)
         check(lib.tln_dataset_open_idx(path_bytes(images), label_path, ctypes.byref(handle)))
-        return cls._from_handle(handle)
+        return cls._from_pointer(handle)
 
     @classmethod
     def open_mnist(cls, directory: str | os.PathLike[str], train: bool = True) -> Dataset:
-        """MNIST, or a set with the same file names, from a directory or its ``MNIST/raw``."""
+        """Opens MNIST, or a set with the same file names.
+
+        Parameters
+        ----------
+        directory : path
+            Holds the files, or a ``MNIST/raw`` with them, as torchvision leaves it.
+        train : bool, default True
+            The training set, or the test set.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        OSError, TwoLayerNetError
+            As for `open_idx`.
+        """
         handle = ctypes.c_void_p()
         check(lib.tln_dataset_open_mnist(path_bytes(directory), int(train), ctypes.byref(handle)))
-        return cls._from_handle(handle)
+        return cls._from_pointer(handle)
 
     @classmethod
-    def _from_handle(cls, handle: ctypes.c_void_p) -> Dataset:
+    def _from_pointer(cls, pointer: ctypes.c_void_p) -> Dataset:
         dataset = cls.__new__(cls)
-        dataset._adopt(handle, None)
+        dataset._adopt(pointer, None)
         return dataset
 
-    def _adopt(self, handle: ctypes.c_void_p, borrowed: npt.NDArray[Any] | None) -> None:
-        self._handle = handle
-        self._borrowed = borrowed
+    def _adopt(self, pointer: ctypes.c_void_p, borrowed: npt.NDArray[Any] | None) -> None:
+        self._open_handle = _DatasetHandle(pointer, borrowed)
         rows, columns = ctypes.c_int64(), ctypes.c_int64()
-        check(lib.tln_dataset_shape(handle, ctypes.byref(rows), ctypes.byref(columns)))
+        check(lib.tln_dataset_shape(self._handle, ctypes.byref(rows), ctypes.byref(columns)))
         self._shape = (rows.value, columns.value)
-
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None):
-            lib.tln_dataset_free(self._handle)
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -95,17 +133,46 @@ class Dataset:
         return self._shape
 
     def features(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float32]:
-        """Rows start ... stop - 1 as the float32 that training sees: [rows, columns]."""
+        """The float32 that training sees.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            Rows, as in ``array[start:stop]``.
+
+        Returns
+        -------
+        ndarray of float32, [stop - start, columns]
+            A copy.
+        """
         first, count = self._range(start, stop)
         values = np.empty((count, self._shape[1]), np.float32)
-        check(lib.tln_dataset_read(self._handle, first, count, values.ctypes.data, None))
+        if count > 0:
+            check(lib.tln_dataset_read(self._handle, first, count, values.ctypes.data, None))
         return values
 
     def labels(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.int64]:
-        """The labels of rows start ... stop - 1. TwoLayerNetError if there are none."""
+        """The labels.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            Rows, as in ``array[start:stop]``.
+
+        Returns
+        -------
+        ndarray of int64, [stop - start]
+            A copy.
+
+        Raises
+        ------
+        ValueError
+            If the dataset has none.
+        """
         first, count = self._range(start, stop)
         values = np.empty(count, np.int64)
-        check(lib.tln_dataset_read(self._handle, first, count, None, values.ctypes.data))
+        if count > 0:
+            check(lib.tln_dataset_read(self._handle, first, count, None, values.ctypes.data))
         return values
 
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
@@ -114,3 +181,11 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset(rows={self._shape[0]}, columns={self._shape[1]})"
+
+
+class _DatasetHandle(Handle):
+    """Keeps the array alive that the dataset borrows."""
+
+    def __init__(self, pointer: ctypes.c_void_p, borrowed: npt.NDArray[Any] | None) -> None:
+        super().__init__(pointer, "tln_dataset_free")
+        self.borrowed = borrowed

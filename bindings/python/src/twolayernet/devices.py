@@ -11,11 +11,28 @@ _NUMBERS = {"auto": 0, "cpu": 1, "cuda": 2, "mps": 3}
 
 
 class DeviceInfo(NamedTuple):
-    """What is known about a device; ``reason`` says why it is not available."""
+    """What is known about a device, available or not.
+
+    Attributes
+    ----------
+    device : str
+        "cpu", "cuda" or "mps".
+    available : bool
+    count : int
+        Devices of this kind that could be used; 1 for the cpu.
+    threads : int
+        cpu: the number of threads that ``threads=0`` allows; others 0.
+    name : str
+        The model; "" if not available.
+    instruction_set : str
+        cpu: "baseline", "avx2", "avx512" or "neon"; others "".
+    reason : str
+        Why it is not available; "" if it is.
+    """
 
     device: str
     available: bool
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     threads: int
     name: str
     instruction_set: str
@@ -35,9 +52,23 @@ def device_name(number: int) -> str:
 
 
 def resolve_device(device: str = "auto") -> str:
-    """The device that a request leads to: cuda, then mps, then cpu for "auto".
+    """The device that a request leads to.
 
-    An explicit request that cannot be met raises TwoLayerNetError with the reason.
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "mps"}, default "auto"
+        "auto" leads to cuda if available, else mps, else cpu.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        For an unknown device.
+    TwoLayerNetError
+        For an explicit request that cannot be met, with the reason.
     """
     resolved = ctypes.c_int32()
     check(lib.tln_device_resolve(device_number(device), ctypes.byref(resolved)))
@@ -45,7 +76,17 @@ def resolve_device(device: str = "auto") -> str:
 
 
 def describe_device(device: str = "auto") -> DeviceInfo:
-    """Describes a device, available or not."""
+    """Describes a device, available or not.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "mps"}, default "auto"
+        "auto" is what it leads to. ValueError for any other.
+
+    Returns
+    -------
+    DeviceInfo
+    """
     info = sized(DeviceInfoStruct)
     check(lib.tln_device_describe(device_number(device), ctypes.byref(info)))
     return DeviceInfo(

@@ -27,5 +27,26 @@ class TwoLayerNetError(RuntimeError):
         return type(self), (str(self), self.status, self.status_name)
 
 
+class InvalidArgumentError(TwoLayerNetError, ValueError):
+    """A number, size or array that the library refuses; also a ValueError."""
+
+
+class InputOutputError(TwoLayerNetError, OSError):
+    """The operating system refused a file; also an OSError."""
+
+
+class OutOfMemoryError(TwoLayerNetError, MemoryError):
+    """Memory, or another resource of the system, ran out; also a MemoryError."""
+
+
 class Cancelled(TwoLayerNetError):
     """Training was ended by ``Trainer.cancel``; the network keeps the last finished step."""
+
+
+# Statuses that Python has a word for; the others are TwoLayerNetError itself.
+BY_STATUS: Final[dict[int, type[TwoLayerNetError]]] = {
+    1: InvalidArgumentError,
+    2: InputOutputError,
+    7: OutOfMemoryError,
+    CANCELLED: Cancelled,
+}

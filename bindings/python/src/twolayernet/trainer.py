@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
-import threading
+import tempfile
 from typing import Any, Callable, NamedTuple
 
 from ._arrays import float_rows, label_values
-from ._library import (
-    ProgressCallback,
-    TrainerOptions,
-    check,
-    int64,
-    lib,
-    path_bytes,
-)
+from ._handle import Handle, Owner
+from ._interruption import Interruption
+from ._library import ProgressCallback, TrainerOptions, check, int64, lib, path_bytes, seed64
 from .dataset import Dataset
-from .network import Network
+from .network import Network, handle_of
 
 
 class Progress(NamedTuple):
-    """How far training is: epochs count from 1, steps from 0; losses as in the C header."""
+    """How far training is.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1, counted over all calls of `Trainer.fit`.
+    epochs : int
+        The last epoch of this call.
+    step : int
+        From 0, within the epoch.
+    steps : int
+        In an epoch.
+    loss : float
+        Mean over this batch, before the step.
+    mean_loss : float
+        Mean of `loss` over the batches of this epoch so far.
+    rows_done : int
+        In this epoch, this batch included.
+    """
 
     epoch: int
     epochs: int
@@ -33,21 +45,37 @@ class Progress(NamedTuple):
     rows_done: int
 
 
-class Trainer:
+class Trainer(Owner):
     """SGD as ``torch.optim.SGD`` defines it, on the mean cross-entropy of shuffled batches.
+
+    Trainers can be pickled and copied with their network, and go on exactly where they were.
 
     Parameters
     ----------
     network : Network
         Trained in place.
-    learning_rate, momentum, dampening, weight_decay, nesterov, maximize
+    learning_rate, momentum, dampening, weight_decay : float, default 0.1, 0.9, 0, 0
+    nesterov, maximize : bool, default False
         As for ``torch.optim.SGD``.
-    batch_size, shuffle, drop_last
+    batch_size : int, default 100
+    shuffle : bool, default True
+    drop_last : bool, default False
         As for ``torch.utils.data.DataLoader``.
-    seed : int
+    seed : int, default 0
         Seeds the order of the batches if the network came from a file; a network that was created goes
         on with its own generator.
+
+    Attributes
+    ----------
+    network : Network
+
+    Raises
+    ------
+    TypeError, ValueError
+        For options of a wrong type or out of range.
     """
+
+    network: Network
 
     def __init__(
         self,
@@ -64,6 +92,8 @@ class Trainer:
         drop_last: bool = False,
         seed: int = 0,
     ) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network must be a twolayernet.Network, not {type(network).__name__}")
         options = TrainerOptions()
         lib.tln_trainer_options_init(ctypes.byref(options))
         options.learning_rate = learning_rate
@@ -75,17 +105,21 @@ class Trainer:
         options.batch_size = int64("batch_size", batch_size)
         options.shuffle = bool(shuffle)
         options.drop_last = bool(drop_last)
-        if not -(2**63) <= seed < 2**64:
-            raise ValueError(f"seed is {seed}, which is beyond 64 bits")
-        options.seed = seed % 2**64
+        options.seed = seed64(seed)
         handle = ctypes.c_void_p()
         check(lib.tln_trainer_create(network._handle, ctypes.byref(options), ctypes.byref(handle)))
-        self._handle = handle
+        self._open_handle = Handle(handle, "tln_trainer_free")
+        # What a file of the trainer's does not hold, for its copies.
+        self._unsaved = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last, "seed": seed}
         self.network = network
 
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None):
-            lib.tln_trainer_free(self._handle)
+    def __reduce__(self) -> tuple[Any, ...]:
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "trainer.pth")
+            self.save(path)
+            with open(path, "rb") as file:
+                state = file.read()
+        return _restored, (type(self), self.network, self._unsaved, state)
 
     def fit(
         self, dataset: Dataset, epochs: int = 25, callback: Callable[[Progress], object] | None = None
@@ -93,14 +127,30 @@ class Trainer:
         """Trains for `epochs` more epochs; an epoch left half-way is finished first and counts.
 
         Other Python threads run meanwhile. Ctrl-C ends the training after its current step and raises
-        KeyboardInterrupt; an exception of the callback does the same. The network then holds the last
-        finished step, and `fit` may be called again.
+        KeyboardInterrupt; an exception of the callback does the same and comes out of `fit`. The network
+        then holds the last finished step, and `fit` may be called again. A handler of the program's own
+        for SIGINT or SIGTERM runs in the same way, and training goes on if it raises nothing.
 
         Parameters
         ----------
+        dataset : Dataset
+            With labels, each below output_size, and input_size columns.
+        epochs : int, default 25
+            At least 0.
         callback : callable, optional
-            Called with a Progress after every step.
+            Called with a `Progress` after every step. It may save the trainer, set the learning rate and
+            predict with the network; it may not train or change it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For wrong arguments, or if the loss of a batch is not finite.
+        Cancelled
+            After `cancel`.
         """
+        data = handle_of(dataset)
+        epochs = int64("epochs", epochs)
+        last = self.position[0] + epochs
         raised: list[BaseException] = []
 
         def relay(progress: Any, _: Any) -> int:
@@ -115,22 +165,40 @@ class Trainer:
                 return 1
             return 0
 
-        relayed = ProgressCallback(relay) if callback else ProgressCallback()
-        with _CancelOnInterrupt(self) as interrupt:
-            status = lib.tln_trainer_fit(
-                self._handle, dataset._handle, int64("epochs", epochs), relayed, None
-            )
-        if raised:
-            raise raised[0]
-        if interrupt.happened:
+        relayed = ProgressCallback() if callback is None else ProgressCallback(relay)
+        while True:
+            with Interruption(self.cancel) as interruption:
+                status = lib.tln_trainer_fit(self._handle, data, epochs, relayed, None)
+            if raised:
+                raise raised[0]
+            if not interruption.happened:
+                return check(status)
             if status == 0:
-                # It came too late for that call; this one takes it, before its first step.
-                lib.tln_trainer_fit(self._handle, dataset._handle, 1, ProgressCallback(), None)
-            raise KeyboardInterrupt
-        check(status)
+                # The signal came too late for that call; this one takes it, before its first step.
+                lib.tln_trainer_fit(self._handle, data, 1, ProgressCallback(), None)
+            interruption.deliver()
+            epochs = last - self.position[0]
 
     def step(self, features: Any, labels: Any) -> float:
-        """One step on one batch: features [rows, input_size], labels [rows]. Returns its mean loss."""
+        """One step on one batch of your own; does not count towards epochs.
+
+        Parameters
+        ----------
+        features : array_like, [rows, input_size]
+            As for `Dataset`.
+        labels : array_like of integers, [rows]
+            Each below output_size.
+
+        Returns
+        -------
+        float
+            The mean loss of the batch before the step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arrays of a wrong dtype, shape or range.
+        """
         rows = float_rows(features, self.network.input_size)
         classes = label_values(labels, len(rows)).astype("int64", copy=False)
         loss = ctypes.c_float()
@@ -142,7 +210,13 @@ class Trainer:
         return loss.value
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Takes effect with the next step."""
+        """Takes effect with the next step.
+
+        Parameters
+        ----------
+        learning_rate : float
+            Finite and not negative, else ValueError.
+        """
         check(lib.tln_trainer_set_learning_rate(self._handle, learning_rate))
 
     @property
@@ -153,59 +227,58 @@ class Trainer:
         return epochs.value, steps.value
 
     def cancel(self) -> None:
-        """Ends a running `fit` with Cancelled after its current step; from any thread."""
+        """Ends a running `fit` with Cancelled after its current step; from any thread.
+
+        If none is running, the next one ends before its first step.
+        """
         lib.tln_trainer_cancel(self._handle)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything that training needs to go on, as PyTorch reads it too."""
+        """Writes everything that training needs to go on: parameters, momentum, generator, position.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.pth`` or ``.pt``; PyTorch reads it too.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        TwoLayerNetError
+            For any other ending.
+        """
         check(lib.tln_trainer_save(self._handle, path_bytes(path)))
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Goes on from such a file, PyTorch's or this library's."""
+        """Goes on from such a file, PyTorch's or this library's.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        TwoLayerNetError
+            If it is no such file, or its sizes are not the network's.
+        """
         check(lib.tln_trainer_load(self._handle, path_bytes(path)))
 
+    def __repr__(self) -> str:
+        if self._open_handle is None:
+            return "Trainer(closed)"
+        epochs, steps = self.position
+        return f"Trainer({self.network!r}, epochs={epochs}, steps={steps})"
 
-class _CancelOnInterrupt:
-    """Lets Ctrl-C end a training that runs in C.
 
-    Python handles signals only between its own instructions, of which there are none while C runs. So
-    the signal's number is written to a pipe at once (signal.set_wakeup_fd), and a thread that waits
-    there cancels the training; Python's own handler then raises KeyboardInterrupt as usual.
-    """
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.happened = False
-        self._trainer = trainer
-        self._is_needed = (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
-
-    def __enter__(self) -> _CancelOnInterrupt:
-        if not self._is_needed:
-            return self
-        self._reading, self._writing = os.pipe()
-        os.set_blocking(self._writing, False)
-        self._previous = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
-        self._handler = signal.signal(signal.SIGINT, self._note)
-        self._thread = threading.Thread(target=self._wait, daemon=True)
-        self._thread.start()
-        return self
-
-    def _note(self, *_: Any) -> None:
-        self.happened = True
-
-    def _wait(self) -> None:
-        while numbers := os.read(self._reading, 64):
-            if signal.SIGINT in numbers:
-                self.happened = True
-                self._trainer.cancel()
-
-    def __exit__(self, *_: object) -> None:
-        if not self._is_needed:
-            return
-        signal.signal(signal.SIGINT, self._handler)
-        signal.set_wakeup_fd(self._previous)
-        os.close(self._writing)
-        self._thread.join()
-        os.close(self._reading)
+def _restored(kind: type[Trainer], network: Network, options: dict[str, Any], state: bytes) -> Trainer:
+    """A pickled trainer."""
+    trainer = kind(network, **options)
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "trainer.pth")
+        with open(path, "wb") as file:
+            file.write(state)
+        trainer.load(path)
+    return trainer
