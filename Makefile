@@ -52,6 +52,16 @@ lib: setup
 cli: setup
 	$(SWIFT) build -c release --product twolayernet --static-swift-stdlib
 
+# A Python wheel with the library inside, for every Python 3 on a Linux whose C library is not older than
+# this one's: dist/twolayernet-*-py3-none-manylinux_*.whl. auditwheel finds out what it needs.
+wheel: lib $(VENV)/ready
+	rm -rf bindings/python/build dist/unaudited dist/*.whl
+	$(VENV)/bin/python -m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation \
+	  -w dist/unaudited ./bindings/python
+	PATH="$(abspath $(VENV))/bin:$$PATH" auditwheel repair -w dist dist/unaudited/*.whl
+	rm -rf dist/unaudited bindings/python/build bindings/python/src/*.egg-info
+	@ls dist/*.whl
+
 # What a fresh machine lacks: zlib's header and pkg-config, installed if permitted, else named.
 setup:
 	@Tests/setup.sh system
@@ -75,7 +85,7 @@ test-pytorch: lib
 	test -e .venv-pytorch/ready || { $(PYTHON) -m venv .venv-pytorch && \
 	  .venv-pytorch/bin/python -m pip install -q -r Tests/PyTorch/requirements.txt && \
 	  touch .venv-pytorch/ready; }
-	.venv-pytorch/bin/python -m pytest -q Tests/PyTorch
+	.venv-pytorch/bin/python -m pytest -q Tests/PyTorch bindings/python/tests/test_torch.py
 
 # ----------------------------------------------- what a host can rely on (SECURITY.md)
 
@@ -158,4 +168,4 @@ clean:
 
 FORCE:
 .PHONY: all lib cli setup train test test-load test-kill test-reproducible coverage mutation abi footprint \
-  documentation install uninstall clean FORCE
+  documentation install uninstall clean wheel test-pytorch FORCE

@@ -7,7 +7,7 @@ finds the library on the system.
 import pathlib
 import shutil
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
@@ -24,16 +24,21 @@ class BuildWithLibrary(build_py):
             shutil.copy(library, pathlib.Path(self.build_lib) / "twolayernet" / library.name)
 
 
-class WheelForEveryPython(bdist_wheel):
-    """A wheel whose library is bound to a platform, but to no version of Python."""
+class DistributionWithLibrary(Distribution):
+    """Belongs to a platform if there is a library in it."""
 
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = not LIBRARIES
+    def has_ext_modules(self) -> bool:
+        return bool(LIBRARIES)
+
+
+class WheelForEveryPython(bdist_wheel):
+    """Belongs to no version of Python: the library is reached through ctypes."""
 
     def get_tag(self) -> tuple[str, str, str]:
-        platform = super().get_tag()[2]
-        return "py3", "none", platform if LIBRARIES else "any"
+        return "py3", "none", super().get_tag()[2]
 
 
-setup(cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": WheelForEveryPython})
+setup(
+    cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": WheelForEveryPython},
+    distclass=DistributionWithLibrary,
+)

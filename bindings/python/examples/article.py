@@ -39,12 +39,12 @@ def train(network: Network, training: Dataset, test: Dataset, epochs: int) -> di
 def draw(network: Network, test: Dataset, curves: dict[str, list[float]], folder: pathlib.Path) -> None:
     """Draws what there is to see."""
     try:
-        import matplotlib.pyplot as plt
-
         from twolayernet import plots
     except ImportError as missing:
         print(f"no pictures: {missing}")
         return
+    import matplotlib.pyplot as plt
+
     plots.curves(curves).savefig(folder / "curves.png")
     figure, axes = plt.subplots(figsize=(6, 6), layout="constrained")
     plots.confusion(test.labels(), network.predict(test.features()), ax=axes)

@@ -91,7 +91,7 @@ def label_values(labels: Any, rows: int) -> npt.NDArray[Any]:
         raise TypeError(f"labels must be integers, not {array.dtype}")
     if array.shape != (rows,):
         raise ValueError(f"labels must have the shape ({rows},), one for each row, not {array.shape}")
-    if array.max() > np.iinfo(np.int64).max:
+    if int(array.max()) > np.iinfo(np.int64).max:
         raise ValueError(f"the label {array.max()} is too large")
     if array.min() < 0:
         raise ValueError(f"labels must not be negative, but one is {array.min()}")
