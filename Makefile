@@ -85,7 +85,8 @@ test-pytorch: lib
 	test -e .venv-pytorch/ready || { $(PYTHON) -m venv .venv-pytorch && \
 	  .venv-pytorch/bin/python -m pip install -q -r Tests/PyTorch/requirements.txt && \
 	  touch .venv-pytorch/ready; }
-	.venv-pytorch/bin/python -m pytest -q Tests/PyTorch bindings/python/tests/test_torch.py
+	.venv-pytorch/bin/python -m pytest -q Tests/PyTorch bindings/python/tests/test_torch.py \
+	  bindings/python/tests/test_readme_examples.py
 
 # ----------------------------------------------- what a host can rely on (SECURITY.md)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # DLPack's numbers of the devices whose memory NumPy can read: the CPU, and memory pinned for a GPU.
 _HOST_DEVICES = (1, 3)

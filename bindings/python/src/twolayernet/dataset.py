@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ._arrays import feature_rows, label_values
 from ._handle import Handle, Owner
 from ._library import DatasetOptions, check, int64, lib, path_bytes
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _FEATURE_TYPES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1}
 _LABEL_TYPES = {np.dtype(np.uint8): 0, np.dtype(np.int32): 1, np.dtype(np.int64): 2}

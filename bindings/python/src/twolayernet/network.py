@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ._arrays import as_array, float_rows, packed_floats
 from ._handle import Handle, Owner
@@ -17,6 +16,7 @@ from .dataset import Dataset
 from .devices import device_name, device_number
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
 

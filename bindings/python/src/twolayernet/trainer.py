@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import tempfile
 from typing import Any, Callable, NamedTuple
 
 from ._arrays import float_rows, label_values
@@ -114,6 +113,8 @@ class Trainer(Owner):
         self.network = network
 
     def __reduce__(self) -> tuple[Any, ...]:
+        import tempfile  # here, because it takes longer than all the rest of the package
+
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "trainer.pth")
             self.save(path)
@@ -275,6 +276,8 @@ class Trainer(Owner):
 
 def _restored(kind: type[Trainer], network: Network, options: dict[str, Any], state: bytes) -> Trainer:
     """A pickled trainer."""
+    import tempfile
+
     trainer = kind(network, **options)
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "trainer.pth")
