@@ -81,12 +81,29 @@ test: lib cli $(VENV)/ready
 
 # Compares fresh runs and files with real PyTorch 2.1.2, in an environment of its own (some GB to
 # download). TLN_TEST_SEED=n draws other sizes, options and data.
-test-pytorch: lib
-	test -e .venv-pytorch/ready || { $(PYTHON) -m venv .venv-pytorch && \
-	  .venv-pytorch/bin/python -m pip install -q -r Tests/PyTorch/requirements.txt && \
-	  touch .venv-pytorch/ready; }
-	.venv-pytorch/bin/python -m pytest -q Tests/PyTorch bindings/python/tests/test_torch.py \
-	  bindings/python/tests/test_readme_examples.py
+test-pytorch: lib .venv-pytorch/ready
+	.venv-pytorch/bin/python -m pytest -q Tests/PyTorch bindings/python/tests/test_torch.py
+
+.venv-pytorch/ready: Tests/PyTorch/requirements.txt
+	$(PYTHON) -m venv .venv-pytorch
+	.venv-pytorch/bin/python -m pip install -q -r $<
+	touch $@
+
+# Measures beside NumPy, PyTorch, JAX and scikit-learn, which it installs (some GB to download; peers that
+# cannot be had are left out). QUICK=1 for a short form, MNIST=directory, BENCH_PYTORCH=python that has it.
+bench: lib cli .venv-bench/ready
+	$(if $(BENCH_PYTORCH),,-$(MAKE) .venv-pytorch/ready)
+	.venv-bench/bin/python Tests/Benchmarks/bench.py $(if $(QUICK),--quick) \
+	  $(if $(MNIST),--mnist $(MNIST)) $(if $(BENCH_PYTORCH),--pytorch $(BENCH_PYTORCH))
+
+# Counts instructions, and compares them with the record.
+bench-instructions: lib
+	$(PYTHON) Tests/Benchmarks/instructions.py
+
+.venv-bench/ready: Tests/Benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -q -r $<
+	touch $@
 
 # ----------------------------------------------- what a host can rely on (SECURITY.md)
 
@@ -165,8 +182,8 @@ uninstall:
 	rm -rf $(DESTDIR)$(LIBDIR)/cmake/twolayernet
 
 clean:
-	rm -rf .build .build-embedded dist $(VENV)
+	rm -rf .build .build-embedded dist $(VENV) .venv-bench .venv-pytorch
 
 FORCE:
-.PHONY: all lib cli setup train test test-load test-kill test-reproducible coverage mutation abi footprint \
-  documentation install uninstall clean wheel test-pytorch FORCE
+.PHONY: all lib cli wheel setup train test test-load test-kill test-reproducible test-pytorch coverage \
+  mutation abi footprint bench bench-instructions documentation install uninstall clean FORCE

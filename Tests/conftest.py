@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "Tests"))
 
-from conftest_data import digits, mnist  # noqa: E402, F401
+from conftest_data import digits, enlarged_digits, mnist  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 os.environ.setdefault("TWOLAYERNET_LIBRARY", str(ROOT / "dist/libtwolayernet.so.0"))
 # The kernels whose arithmetic is the library's; read when PyTorch is imported.
 os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
-sys.path.insert(0, str(ROOT / "bindings/python/src"))
+sys.path[:0] = [str(ROOT / "bindings/python/src"), str(ROOT / "Tests")]
 
 try:
     import torch

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset as TorchDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset as TorchDataset
 
+from runs import compare, draw_case, model, order
 from twolayernet import Dataset, Network, Trainer
 
 START = int(os.environ.get("TLN_TEST_SEED", "0"))
@@ -19,11 +20,6 @@ START = int(os.environ.get("TLN_TEST_SEED", "0"))
 def needs_2_1_2(is_2_1_2):
     if not is_2_1_2:
         pytest.skip("the arithmetic is that of PyTorch 2.1.2")
-
-
-def model(inputs, hidden, outputs):
-    layers = [nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs)]
-    return nn.ModuleDict({"layers": nn.Sequential(*layers)})
 
 
 def parameters(network):
@@ -43,6 +39,15 @@ def test_initial_weights(seed, sizes):
     assert_same(model(*sizes), Network(*sizes, seed=seed))
 
 
+def test_initial_weights_of_any_seed_and_size():
+    draw = random.Random(START)
+    for _ in range(200):
+        seed = draw.choice([draw.randrange(2**32), draw.randrange(2**64), -draw.randrange(2**63)])
+        sizes = [max(1, int(10 ** draw.uniform(0, 3))) for _ in range(3)]
+        torch.manual_seed(seed)
+        assert_same(model(*sizes), Network(*sizes, seed=seed))
+
+
 class Indices(TorchDataset):
     def __init__(self, count):
         self.count = count
@@ -54,75 +59,61 @@ class Indices(TorchDataset):
         return index
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 99, 100, 101, 1797, 60000])
+def orders_of_loader(count, batch):
+    """The batches of one epoch, as the DataLoader itself makes them."""
+    return DataLoader(Indices(count), batch_size=batch, shuffle=True)
+
+
+def orders_without_loader(count, batch):
+    """The same without going through all rows one by one in Python; test_what_a_loader_draws compares them."""
+    return order(count).split(batch)
+
+
+@pytest.mark.parametrize("count", [1, 2, 100, 1797])
+def test_what_a_loader_draws(count):
+    for epoch in range(25):
+        torch.manual_seed(epoch)
+        theirs = torch.cat(list(orders_of_loader(count, 100)))
+        state = torch.get_rng_state()
+        torch.manual_seed(epoch)
+        assert torch.equal(theirs, order(count)) and torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 99, 100, 101, 1797, 60_000, 10_000_000])
 def test_order_of_batches(count):
     """The order is read off a network that learns nothing: each batch's loss names its rows."""
     rng = np.random.default_rng(count)
     features = rng.normal(size=(count, 1)).astype(np.float32)
     labels = np.zeros(count, np.int64)
+    batch = max(count // 50, 1)
     torch.manual_seed(7)
     module = model(1, 4, 2)
     network = Network(1, 4, 2, seed=7)
-    trainer = Trainer(network, learning_rate=0, momentum=0, batch_size=max(count // 50, 1))
+    trainer = Trainer(network, learning_rate=0, momentum=0, batch_size=batch)
+    # The 25 epochs of ten million rows are the same too, but take five minutes.
+    epochs = 25 if count < 1_000_000 else 3
     losses = []
-    trainer.fit(Dataset(features, labels), 3, lambda progress: losses.append(progress.loss))
-    loader = DataLoader(Indices(count), batch_size=max(count // 50, 1), shuffle=True)
+    trainer.fit(Dataset(features, labels), epochs, lambda progress: losses.append(progress.loss))
+    batches = orders_of_loader if count < 10_000 else orders_without_loader
+    x, y = torch.from_numpy(features), torch.from_numpy(labels)
     theirs = []
     with torch.no_grad():
-        for _ in range(3):
-            for indices in loader:
-                logits = module["layers"](torch.from_numpy(features)[indices])
-                theirs.append(nn.functional.cross_entropy(logits, torch.from_numpy(labels)[indices]).item())
+        for _ in range(epochs):
+            for rows in batches(count, batch):
+                theirs.append(nn.functional.cross_entropy(module["layers"](x[rows]), y[rows]).item())
     assert losses == theirs
 
 
-def cases(count):
+def cases(count, **ranges):
     draw = random.Random(START)
-    for number in range(count):
-        options = {"learning_rate": draw.choice([0.1, 0.01, 0.3]), "momentum": draw.choice([0.9, 0.5, 0.0])}
-        if draw.random() < 0.4:
-            options["weight_decay"] = draw.choice([1e-4, 0.01])
-        if options["momentum"] and draw.random() < 0.3:
-            options["nesterov"] = True
-        elif draw.random() < 0.3:
-            options["dampening"] = 0.1
-        if draw.random() < 0.1:
-            # Slowly, because climbing soon leaves the finite numbers, where training stops.
-            options |= {"maximize": True, "learning_rate": 1e-3}
-        options["drop_last"] = draw.random() < 0.3
-        sizes = draw.choice([1, 2, 7, 64, 100, 191, 193, 400, 784]), draw.randint(1, 130), draw.randint(1, 20)
-        rows = draw.randint(1, 700)
-        yield number, sizes, rows, draw.randint(1, min(rows, 300)), draw.choice([0.1, 0.5, 1.0]), options
+    return [draw_case(draw, **ranges) for _ in range(count)]
 
 
-@pytest.mark.parametrize("number, sizes, rows, batch, density, options", list(cases(60)))
-def test_training(number, sizes, rows, batch, density, options):
-    rng = np.random.default_rng(START * 1000 + number)
-    features = rng.integers(0, 256, (rows, sizes[0]), dtype=np.uint8)
-    features[rng.random(features.shape) > density] = 0
-    labels = rng.integers(0, sizes[2], rows)
-    seed = int(rng.integers(2**62))
+@pytest.mark.parametrize("case", cases(120, most_work=3e7), ids=str)
+def test_training(case):
+    assert compare(case).equal
 
-    torch.manual_seed(seed)
-    module = model(*sizes)
-    renamed = {"lr" if key == "learning_rate" else key: value for key, value in options.items()}
-    drop_last = renamed.pop("drop_last")
-    optimizer = torch.optim.SGD(module.parameters(), **renamed)
-    scaled = torch.from_numpy(features).to(torch.float32).div(255)
-    data = TensorDataset(scaled, torch.from_numpy(labels))
-    loader = DataLoader(data, batch_size=batch, shuffle=True, drop_last=drop_last)
-    theirs = []
-    for _ in range(3):
-        for x, y in loader:
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(module["layers"](x), y)
-            loss.backward()
-            optimizer.step()
-            theirs.append(loss.item())
 
-    network = Network(*sizes, seed=seed)
-    trainer = Trainer(network, batch_size=batch, **options)
-    ours = []
-    trainer.fit(Dataset(features, labels), 3, lambda progress: ours.append(progress.loss))
-    assert ours == theirs
-    assert_same(module, network)
+@pytest.mark.parametrize("case", cases(20, most_work=1e9), ids=str)
+def test_training_of_large_networks(case):
+    assert compare(case).equal

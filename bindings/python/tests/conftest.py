@@ -9,4 +9,4 @@ os.environ.setdefault("TWOLAYERNET_LIBRARY", str(ROOT / "dist/libtwolayernet.so.
 sys.path.insert(0, str(ROOT / "bindings/python/src"))
 sys.path.insert(0, str(ROOT / "Tests"))
 
-from conftest_data import digits, mnist  # noqa: F401
+from conftest_data import digits, enlarged_digits, mnist  # noqa: F401

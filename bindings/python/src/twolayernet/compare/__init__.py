@@ -1,0 +1,1 @@
+"""The article's two scripts in PyTorch beside this library: ``python -m twolayernet.compare``."""
