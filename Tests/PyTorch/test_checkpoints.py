@@ -271,3 +271,50 @@ def test_stopping_between_epochs_equals_not_stopping(tmp_path: pathlib.Path) -> 
     assert second.position == whole.position
     for name in PARAMETERS:
         assert np.array_equal(second.network.parameter(name), whole.network.parameter(name))
+
+
+def test_going_on_in_pytorch_with_our_generator(is_exact: bool, tmp_path: pathlib.Path) -> None:
+    """Two epochs here, two more in PyTorch with its DataLoader, from the generator in our file's comment."""
+    features = torch.cat([x for x, _ in BATCHES])
+    labels = torch.cat([y for _, y in BATCHES])
+    pair = Pair(dict(lr=0.1, momentum=0.9))
+    data = Dataset(features.numpy(), labels.numpy())
+    pair.trainer.fit(data, 2)
+    pair.trainer.save(tmp_path / "a.pth")
+    pair.load_pytorch(tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as file:
+        lines = dict(line.split(" ", 1) for line in file.comment.decode().splitlines())
+    torch.set_rng_state(torch.tensor(list(bytes.fromhex(lines["generator"])), dtype=torch.uint8))
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(features, labels), batch_size=100, shuffle=True
+    )
+    for _ in range(2):
+        for x, y in loader:
+            pair.step_pytorch(x, y)
+    pair.trainer.fit(data, 2)
+    pair.assert_close(is_exact)
+
+
+def test_going_on_here_after_epochs_in_pytorch(is_exact: bool, tmp_path: pathlib.Path) -> None:
+    """Two epochs in PyTorch, from its file two more here. The generator, of which PyTorch's file says
+    nothing, is brought to the same place by two epochs of a trainer that learns nothing."""
+    features = torch.cat([x for x, _ in BATCHES])
+    labels = torch.cat([y for _, y in BATCHES])
+    torch.manual_seed(5)
+    pair = Pair(dict(lr=0.1, momentum=0.9, nesterov=True))
+    torch.manual_seed(0)
+    Model(64, 40, 10)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(features, labels), batch_size=100, shuffle=True
+    )
+    for epoch in range(4):
+        for x, y in loader:
+            pair.step_pytorch(x, y)
+        if epoch == 1:
+            pair.save_pytorch(tmp_path / "a.pth", epoch=2)
+    data = Dataset(features.numpy(), labels.numpy())
+    pair.trainer = Trainer(pair.network, learning_rate=0.0, momentum=0.0)
+    pair.trainer.fit(data, 2)
+    pair.trainer.load(tmp_path / "a.pth")
+    pair.trainer.fit(data, 2)
+    pair.assert_close(is_exact)
