@@ -48,7 +48,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short form, of two minutes")
     parser.add_argument("--mnist", type=pathlib.Path, help="directory with MNIST's files")
-    parser.add_argument("--pytorch", default=str(ROOT / ".venv-pytorch/bin/python"), help="Python that has it")
+    parser.add_argument(
+        "--pytorch", default=str(ROOT / ".venv-pytorch/bin/python"), help="Python that has it"
+    )
     parser.add_argument("--only", nargs="*", choices=list(SECTIONS), help="measure some sections only")
     parser.add_argument("--output", type=pathlib.Path, help="directory for the report")
     arguments = parser.parse_args()

@@ -39,7 +39,9 @@ class Datasets:
         if not (self.place / f"{name}.features.npy").exists():
             images, labels = mnist.find(self.directory)[:2] if train else mnist.find(self.directory)[2:]
             pixels = np.frombuffer(mnist.contents(images), np.uint8, offset=16)
-            self._keep(name, pixels.reshape(-1, 784), np.frombuffer(mnist.contents(labels), np.uint8, offset=8))
+            self._keep(
+                name, pixels.reshape(-1, 784), np.frombuffer(mnist.contents(labels), np.uint8, offset=8)
+            )
         return self._paths(name)
 
     def fashion(self) -> dict[str, str]:

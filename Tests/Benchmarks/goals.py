@@ -30,9 +30,18 @@ def at_least(
 ) -> Goal:
     """Goals of the kind "so many times faster than a peer"."""
     if not peer or not times.get(peer):
-        return Goal(what, f"at least {wanted:g} times", None, "times", None, "not measured: the peer is not installed")
+        return Goal(
+            what,
+            f"at least {wanted:g} times",
+            None,
+            "times",
+            None,
+            "not measured: the peer is not installed",
+        )
     ratio = median_ratio(times, peer, ours)
-    return Goal(what, f"at least {wanted:g} times", ratio, "times", ratio >= wanted, note or f"against {peer}")
+    return Goal(
+        what, f"at least {wanted:g} times", ratio, "times", ratio >= wanted, note or f"against {peer}"
+    )
 
 
 def best_of(times: Times, peer: str) -> str | None:
@@ -55,16 +64,27 @@ def goals(report: dict[str, Any]) -> list[Goal]:
 
     @section("epoch")
     def _(epoch: dict[str, Any], times: Times) -> None:
-        found.append(at_least("MNIST epoch, 1 thread, against NumPy with OpenBLAS", 5, times, "NumPy, 1 thread"))
+        found.append(
+            at_least("MNIST epoch, 1 thread, against NumPy with OpenBLAS", 5, times, "NumPy, 1 thread")
+        )
         tuned = best_of(times, "PyTorch")
-        found.append(at_least("the same, against tuned PyTorch at its best number of threads", 9, times, tuned))
+        found.append(
+            at_least("the same, against tuned PyTorch at its best number of threads", 9, times, tuned)
+        )
         article = "the article's script"
         found.append(at_least("the same, against the article's script", 110, times, article))
         found.append(
-            share_of_peak("the same, against dense arithmetic at the FMA peak of one core", 0.45, epoch, at_most=True)
+            share_of_peak(
+                "the same, against dense arithmetic at the FMA peak of one core",
+                0.45,
+                epoch,
+                at_most=True,
+            )
         )
         ratio = median_ratio(times, ONE, two)
-        found.append(Goal("2 threads against 1, idle machine", "at least 1.7 times", ratio, "times", ratio >= 1.7))
+        found.append(
+            Goal("2 threads against 1, idle machine", "at least 1.7 times", ratio, "times", ratio >= 1.7)
+        )
 
     @section("beside_a_busy_program")
     def _(_: dict[str, Any], times: Times) -> None:
@@ -75,7 +95,12 @@ def goals(report: dict[str, Any]) -> list[Goal]:
     @section("fashion")
     def _(_: dict[str, Any], times: Times) -> None:
         found.append(
-            at_least("epoch with half the pixels not zero, 1 thread, against NumPy", 2.5, times, "NumPy, 1 thread")
+            at_least(
+                "epoch with half the pixels not zero, 1 thread, against NumPy",
+                2.5,
+                times,
+                "NumPy, 1 thread",
+            )
         )
 
     @section("dense")
@@ -83,7 +108,9 @@ def goals(report: dict[str, Any]) -> list[Goal]:
         found.append(share_of_peak("dense step 784-1024-10, batch 256, 1 thread", 0.8, dense))
         for peer in ("NumPy", "PyTorch"):
             if f"{peer}, 1 thread" in times:
-                found.append(at_least(f"the same, against {peer}, 1 thread", 1, times, f"{peer}, 1 thread"))
+                found.append(
+                    at_least(f"the same, against {peer}, 1 thread", 1, times, f"{peer}, 1 thread")
+                )
 
     @section("growth")
     def _(growth: dict[str, Any], _: Times) -> None:
@@ -104,7 +131,9 @@ def goals(report: dict[str, Any]) -> list[Goal]:
             found.append(at_least(what, wanted, times, "NumPy", kind, note))
         most = max(max(counts) for counts in prediction["allocations"].values())
         note = "in 20,000 predictions"
-        found.append(Goal("allocations of these predictions", "none", most, "allocations", most == 0, note))
+        found.append(
+            Goal("allocations of these predictions", "none", most, "allocations", most == 0, note)
+        )
 
     @section("start")
     def _(_: dict[str, Any], times: Times) -> None:
@@ -116,7 +145,9 @@ def goals(report: dict[str, Any]) -> list[Goal]:
     @section("memory_and_files")
     def _(section: dict[str, Any], _: Times) -> None:
         megabytes = section["peak_memory_of_train"] / 1e6
-        found.append(Goal("peak memory of train on MNIST", "under 120 MB", megabytes, "MB", megabytes < 120))
+        found.append(
+            Goal("peak memory of train on MNIST", "under 120 MB", megabytes, "MB", megabytes < 120)
+        )
 
     return found
 
@@ -137,7 +168,9 @@ def nowhere_behind(growth: dict[str, Any], peer: str) -> list[Goal]:
     """Per FLOP, against a peer with as many threads, at each point of the table of growth."""
     ratios = []
     for point in growth["points"]:
-        per_flop = {name: value / point["flops"][name] for name, value in medians(point["times"]).items()}
+        per_flop = {
+            name: value / point["flops"][name] for name, value in medians(point["times"]).items()
+        }
         for name, value in per_flop.items():
             if name.startswith(peer):
                 ours = per_flop[name.replace(peer, "twolayernet")]
@@ -148,5 +181,12 @@ def nowhere_behind(growth: dict[str, Any], peer: str) -> list[Goal]:
     behind = sum(ratio < 1 for ratio, _ in ratios)
     note = f"smallest ratio, at {where}; behind at {behind} of {len(ratios)} points"
     return [
-        Goal(f"growth table: not behind {peer} at any size", "at least 1 times", worst, "times", worst >= 1, note)
+        Goal(
+            f"growth table: not behind {peer} at any size",
+            "at least 1 times",
+            worst,
+            "times",
+            worst >= 1,
+            note,
+        )
     ]

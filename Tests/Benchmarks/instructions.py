@@ -61,16 +61,22 @@ def change(old: int | None, new: int) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--update", action="store_true", help="make these counts the record")
     arguments = parser.parse_args()
     if not shutil.which("valgrind"):
-        print("valgrind is missing; on Debian or Ubuntu: sudo apt-get install -y valgrind", file=sys.stderr)
+        print(
+            "valgrind is missing; on Debian or Ubuntu: sudo apt-get install -y valgrind", file=sys.stderr
+        )
         return 2
     with tempfile.TemporaryDirectory() as directory:
         place = pathlib.Path(directory)
         program = programs.build(place, ["fixed_run"])["fixed_run"]
-        counts = {level: {part: count(program, part, level, place) for part in PARTS} for level in LEVELS}
+        counts = {
+            level: {part: count(program, part, level, place) for part in PARTS} for level in LEVELS
+        }
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     grown = []
     for level in LEVELS:

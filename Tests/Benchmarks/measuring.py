@@ -8,6 +8,7 @@ import os
 import pathlib
 import statistics
 import subprocess
+import sys
 import time
 from typing import Any, Callable
 
@@ -27,7 +28,11 @@ class Peer:
     """A process that does tasks when told to; see peers/worker.py."""
 
     def __init__(self, python: str, program: str, threads: int, *arguments: str) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "OPENBLAS_NUM_THREADS": str(threads),
+        }
         # What NumPy's OpenBLAS finds out itself about the processor.
         for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
             environment.pop(name, None)
@@ -68,7 +73,9 @@ class Peer:
 Times = dict[str, list[float]]
 
 
-def alternate(contestants: dict[str, Callable[[], float]], rounds: int, fewer: dict[str, int] = {}) -> Times:
+def alternate(
+    contestants: dict[str, Callable[[], float]], rounds: int, fewer: dict[str, int] = {}
+) -> Times:
     """The results of all turns. `fewer` says who takes part in the first so many rounds only."""
     times: Times = {name: [] for name in contestants}
     for number in range(rounds):
@@ -108,11 +115,15 @@ def time_to_first_line(command: list[str]) -> float:
     return seconds
 
 
+# Runs a program and prints the peak of its memory. In a process of its own, because the system counts what
+# the parent had resident when it started the child.
+PEAK_OF_CHILD = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def peak_memory(command: list[str]) -> int:
     """The most bytes a program had resident."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed")
-    return usage.ru_maxrss * 1024
+    return int(output_of([sys.executable, "-c", PEAK_OF_CHILD, *command])) * 1024

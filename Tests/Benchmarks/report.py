@@ -117,9 +117,13 @@ def growth_table(section: dict[str, Any]) -> str:
     names.sort(key=lambda name: not name.startswith(OURS))
     rows = []
     for point in section["points"]:
-        per_flop = {name: value / point["flops"][name] for name, value in medians(point["times"]).items()}
+        per_flop = {
+            name: value / point["flops"][name] for name, value in medians(point["times"]).items()
+        }
         label = f"{point['axis']} {point['value']:,}"
-        rows.append([label, *(f"{1e12 * per_flop[name]:.3g}" if name in per_flop else "" for name in names)])
+        rows.append(
+            [label, *(f"{1e12 * per_flop[name]:.3g}" if name in per_flop else "" for name in names)]
+        )
     return text + table(["", *names], rows) + "\n![Growth](growth.png)\n"
 
 
@@ -133,7 +137,9 @@ def plot(section: dict[str, Any], path: pathlib.Path) -> None:
     axes_of = {}
     for point in section["points"]:
         axes_of.setdefault(point["axis"], []).append(point)
-    figure, panels = pyplot.subplots(1, len(axes_of), figsize=(3 * len(axes_of), 3.6), sharey=True, layout="constrained")
+    figure, panels = pyplot.subplots(
+        1, len(axes_of), figsize=(3 * len(axes_of), 3.6), sharey=True, layout="constrained"
+    )
     colors = {OURS: "tab:blue", "NumPy": "tab:orange", "PyTorch": "tab:red"}
     for panel, (axis, points) in zip(panels, axes_of.items()):
         for name in points[0]["times"]:
@@ -145,6 +151,8 @@ def plot(section: dict[str, Any], path: pathlib.Path) -> None:
         panel.set(xscale="log", yscale="log", xlabel=axis)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("ps per FLOP")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=8)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=8
+    )
     figure.savefig(path, dpi=80)
     pyplot.close(figure)

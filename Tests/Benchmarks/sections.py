@@ -97,7 +97,9 @@ def our_name(threads: int) -> str:
     return f"{OURS}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def article(data: dict[str, str], rows: int = 60_000, hidden: int = 100, batch: int = 100) -> dict[str, Any]:
+def article(
+    data: dict[str, str], rows: int = 60_000, hidden: int = 100, batch: int = 100
+) -> dict[str, Any]:
     """A workload with the article's sizes and settings, unless told otherwise."""
     sizes = {"hidden": hidden, "outputs": 10, "batch": batch, "steps": rows // batch}
     return {**data, **sizes, "learning_rate": 0.1}
@@ -203,9 +205,7 @@ def growth_point(bench: Bench, sizes: dict[str, Any]) -> dict[str, Any]:
     times = alternate(turns, rounds)
     bench.datasets.forget(data)
     per_step = flops_of_step(inputs, hidden, 10, batch)
-    flops = {
-        name: per_step * (ours_steps if name.startswith(OURS) else peers_steps) for name in times
-    }
+    flops = {name: per_step * (ours_steps if name.startswith(OURS) else peers_steps) for name in times}
     return {"inputs": inputs, "rows": rows, "flops": flops, "times": times}
 
 
@@ -227,7 +227,9 @@ def prediction(bench: Bench) -> dict[str, Any]:
     times: dict[str, list[float]] = {"NumPy": [], "sparse": [], "dense": []}
     for _ in range(bench.rounds):
         times["NumPy"].append(numpy.ask("predict", count=count, least=0.0) / count)
-        for line in output_of([bench.programs["one_prediction"], str(bench.datasets.directory)]).splitlines():
+        for line in output_of(
+            [bench.programs["one_prediction"], str(bench.datasets.directory)]
+        ).splitlines():
             name, seconds, number = line.split()
             times[name].append(float(seconds))
             allocations[name].append(int(number))
@@ -281,4 +283,3 @@ SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
 def medians(times: dict[str, list[float]]) -> dict[str, float]:
     """The median of each contestant."""
     return {name: statistics.median(values) for name, values in times.items() if values}
-

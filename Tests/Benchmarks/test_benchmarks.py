@@ -34,6 +34,14 @@ def test_everyone_has_a_turn_in_each_round(monkeypatch):
     assert order == list("abcabab") and [len(times[name]) for name in "abc"] == [3, 3, 1]
 
 
+def test_peak_memory_is_the_programs_own():
+    ours = bytearray(200_000_000)  # must not count
+    ours[::4096] = bytes(len(ours[::4096])).replace(b"\0", b"\1")
+    small = measuring.peak_memory([sys.executable, "-c", "pass"])
+    large = measuring.peak_memory([sys.executable, "-c", "x = b'1' * 100_000_000"])
+    assert small < 50e6 and 100e6 < large < 150e6
+
+
 def report(**sections):
     return {"threads": 2, "sections": sections}
 

@@ -46,7 +46,11 @@ def machine() -> str:
 def correct_images(weights: pathlib.Path, directory: pathlib.Path) -> tuple[int, int]:
     """How many of the test images a network knows, of how many."""
     images, labels = (data.contents(path) for path in data.find(directory)[2:])
-    x = torch.from_numpy(np.frombuffer(images, np.uint8, offset=16).reshape(-1, 784).copy()).float().div(255)
+    x = (
+        torch.from_numpy(np.frombuffer(images, np.uint8, offset=16).reshape(-1, 784).copy())
+        .float()
+        .div(255)
+    )
     y = torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8).copy())
     state = torch.load(str(weights))
     with torch.no_grad():
@@ -55,10 +59,16 @@ def correct_images(weights: pathlib.Path, directory: pathlib.Path) -> tuple[int,
     return int((logits.argmax(1) == y).sum()), len(y)
 
 
-def epochs_of(directory: pathlib.Path, seed: int, count: int, place: pathlib.Path) -> list[dict[str, Any]]:
+def epochs_of(
+    directory: pathlib.Path, seed: int, count: int, place: pathlib.Path
+) -> list[dict[str, Any]]:
     """What is recorded of each epoch."""
     images, labels = (data.contents(path) for path in data.find(directory)[:2])
-    x = torch.from_numpy(np.frombuffer(images, np.uint8, offset=16).reshape(-1, 784).copy()).float().div(255)
+    x = (
+        torch.from_numpy(np.frombuffer(images, np.uint8, offset=16).reshape(-1, 784).copy())
+        .float()
+        .div(255)
+    )
     y = torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8).astype(np.int64))
     torch.manual_seed(seed)
     model = Network(784, 100, 10)
@@ -120,7 +130,9 @@ def main() -> None:
         enlarged = enlarge(unpack_digits(digits), large)
         places = {"MNIST": pathlib.Path(sys.argv[1]), "the embedded digits, enlarged": enlarged}
         recordings = [record(name, places[name], seed) for name in SEEDS for seed in SEEDS[name]]
-    note = "float32 losses as base64 of little-endian bytes, or their SHA-256; made by record_comparison.py"
+    note = (
+        "float32 losses as base64 of little-endian bytes, or their SHA-256; made by record_comparison.py"
+    )
     recorded.FILE.write_text(json.dumps({"note": note, "recordings": recordings}, indent=1) + "\n")
 
 

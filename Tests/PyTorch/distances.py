@@ -46,7 +46,15 @@ def ours(directory: pathlib.Path, seed: int, last: int) -> dict[str, np.ndarray]
 
 def theirs(python: str, directory: pathlib.Path, seed: int, threads: int, last: int, file: str) -> tuple:
     """The run of a PyTorch, and what it is."""
-    command = [python, str(HERE / "trajectory.py"), str(directory), str(seed), str(threads), str(last), file]
+    command = [
+        python,
+        str(HERE / "trajectory.py"),
+        str(directory),
+        str(seed),
+        str(threads),
+        str(last),
+        file,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "ATEN_CPU_CAPABILITY": "avx2"}
     result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     about = json.loads(result.stdout)
@@ -54,7 +62,9 @@ def theirs(python: str, directory: pathlib.Path, seed: int, threads: int, last: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("mnist", type=pathlib.Path)
     parser.add_argument("pythons", nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 42])

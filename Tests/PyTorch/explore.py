@@ -26,7 +26,9 @@ def numbers(text: str) -> tuple[int, int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60, help="how long to look")
     parser.add_argument("--seed", type=int, default=0, help="which cases to draw")
     parser.add_argument("--inputs", type=numbers, default=(1, 4096), metavar="LOW-HIGH")
@@ -47,7 +49,9 @@ def main() -> int:
         if arguments.case:
             case = Case(**arguments.case)
         else:
-            ranges = {name: getattr(arguments, name) for name in ("inputs", "hidden", "outputs", "batch")}
+            ranges = {
+                name: getattr(arguments, name) for name in ("inputs", "hidden", "outputs", "batch")
+            }
             case = draw_case(draw, **ranges, most_work=arguments.most_work)
         outcome = compare(case)
         count += 1

@@ -20,7 +20,28 @@ from twolayernet import Dataset, Network, Trainer
 EDGES = sorted(
     {
         edge + near
-        for edge in [1, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 576, 768, 1024, 2048, 4096]
+        for edge in [
+            1,
+            4,
+            8,
+            12,
+            16,
+            24,
+            32,
+            48,
+            64,
+            96,
+            128,
+            192,
+            256,
+            384,
+            512,
+            576,
+            768,
+            1024,
+            2048,
+            4096,
+        ]
         for near in (-1, 0, 1)
     }
     - {0}
@@ -78,7 +99,10 @@ def size(draw: random.Random, lowest: int, highest: int) -> int:
 
 def options(draw: random.Random) -> dict[str, Any]:
     """Options of SGD, by PyTorch's names."""
-    chosen: dict[str, Any] = {"lr": draw.choice([0.1, 0.01, 0.3]), "momentum": draw.choice([0.9, 0.5, 0.0])}
+    chosen: dict[str, Any] = {
+        "lr": draw.choice([0.1, 0.01, 0.3]),
+        "momentum": draw.choice([0.9, 0.5, 0.0]),
+    }
     if draw.random() < 0.3:
         chosen["weight_decay"] = draw.choice([1e-4, 0.01])
     if chosen["momentum"] and draw.random() < 0.2:

@@ -46,7 +46,14 @@ def main() -> None:
             with torch.no_grad():
                 kept[f"correct{epoch}"] = int((model(test_x).argmax(1) == test_y).sum())
     np.savez(output, **kept)
-    print(json.dumps({"torch": torch.__version__, "kernels": torch.backends.mkl.is_available() and "MKL" or "BLAS"}))
+    print(
+        json.dumps(
+            {
+                "torch": torch.__version__,
+                "kernels": torch.backends.mkl.is_available() and "MKL" or "BLAS",
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ class Library:
         features, labels = features_and_labels(workload)
         self.dataset = twolayernet.Dataset(features, np.asarray(labels))
         sizes = features.shape[1], workload["hidden"], workload["outputs"]
-        self.network = twolayernet.Network(*sizes, device="cpu", threads=int(os.environ["OMP_NUM_THREADS"]))
+        self.network = twolayernet.Network(
+            *sizes, device="cpu", threads=int(os.environ["OMP_NUM_THREADS"])
+        )
         options = {"learning_rate": workload["learning_rate"], "batch_size": workload["batch"]}
         self.trainer = twolayernet.Trainer(self.network, **options)
 

@@ -20,7 +20,11 @@ def features_and_labels(workload: dict[str, Any]) -> tuple[np.ndarray, np.ndarra
 
 def as_floats(features: np.ndarray) -> np.ndarray:
     """float32; bytes become value / 255."""
-    return np.divide(features, np.float32(255), dtype=np.float32) if features.dtype == np.uint8 else features
+    return (
+        np.divide(features, np.float32(255), dtype=np.float32)
+        if features.dtype == np.uint8
+        else features
+    )
 
 
 def time_passes(work: Callable[[], Any], least: float) -> float:
