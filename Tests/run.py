@@ -59,7 +59,7 @@ def main() -> int:
             ),
             "python": (
                 [sys.executable, "-m", "pytest", "-q", "-rs", f"--junit-xml={reports}/pytest.xml"]
-                + [str(path) for path in [ROOT / "Tests", ROOT / "bindings"] if path.exists()],
+                + [str(path) for path in [ROOT / "Tests", ROOT / "bindings/python/tests"]],
                 "pytest.xml",
             ),
         }

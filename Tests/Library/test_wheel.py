@@ -32,7 +32,11 @@ def test_what_is_in_it(root, library, wheel):
         files = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
     package = {name.split("/", 1)[1] for name in files if name.startswith("twolayernet/")}
     sources = root / "bindings/python/src/twolayernet"
-    expected = {path.name for path in sources.iterdir() if path.suffix in (".py", ".typed")}
+    expected = {
+        str(path.relative_to(sources))
+        for path in sources.rglob("*")
+        if path.suffix in (".py", ".typed", ".json") and "__pycache__" not in path.parts
+    }
     assert package == expected | {"libtwolayernet.so.0"}
     # Nothing was bundled or rewritten: what the library needs, every Linux has.
     assert files["twolayernet/libtwolayernet.so.0"] == library.read_bytes()

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from twolayernet.compare import __main__ as program, data, recorded
+from twolayernet.compare import __main__ as program
+from twolayernet.compare import data, recorded
 from twolayernet.compare.report import Comparison
 from twolayernet.compare.run import Difference, Run, first_difference, printed_lines
 

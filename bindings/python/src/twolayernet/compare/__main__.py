@@ -1,5 +1,7 @@
-"""Runs the article's two scripts in PyTorch, and this library, on the same data from the same seed, and
-shows them side by side. Where PyTorch is not installed, recorded results of it take its place.
+"""Runs the article's two scripts in PyTorch, and this library, and shows them side by side.
+
+Both take the same data and start from the same seed. Where PyTorch is not installed, recorded results of it
+take its place.
 
 Exits like cmp: 0 if everything is the same, 1 if something differs, 2 if the comparison failed.
 """

@@ -23,7 +23,9 @@ def find(directory: pathlib.Path) -> list[pathlib.Path]:
         ]
         if all(found):
             return [path for path in found if path]
-    raise FileNotFoundError(f"{directory} and {directory / 'MNIST/raw'} lack MNIST's files: {', '.join(FILES)}")
+    raise FileNotFoundError(
+        f"{directory} and {directory / 'MNIST/raw'} lack MNIST's files: {', '.join(FILES)}"
+    )
 
 
 def contents(path: pathlib.Path) -> bytes:

@@ -1,4 +1,4 @@
-"""This library's side: the same training and test through the Python binding."""
+"""The library's side: the same training and test through the Python binding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def run(directory: pathlib.Path, seed: int, epochs: int, output: pathlib.Path, t
     result = Network.load(output / "mnist.pth", device="cpu", threads=threads).evaluate(test_data)
     steps = len(losses) // epochs
     values = np.array(losses, np.float32)
-    lines = printed_lines(values, steps) + [
+    lines = [
+        *printed_lines(values, steps),
         network.device,
         f"Accuracy of the network on the {result.rows} test images: {100 * result.accuracy:.2f} %",
     ]

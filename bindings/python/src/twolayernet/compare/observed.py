@@ -43,7 +43,7 @@ def main() -> None:
 
     torch.manual_seed(arguments.seed)
     begin = time.perf_counter()
-    exec(compile(source, str(arguments.script), "exec"), namespace)  # noqa: S102
+    exec(compile(source, str(arguments.script), "exec"), namespace)
     record = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

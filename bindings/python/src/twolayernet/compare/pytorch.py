@@ -67,7 +67,12 @@ def _start(command: list[str], directory: pathlib.Path, threads: int) -> str:
     environment = {"ATEN_CPU_CAPABILITY": "avx2", "CUDA_VISIBLE_DEVICES": "-1", **os.environ}
     environment["OMP_NUM_THREADS"] = str(threads)
     result = subprocess.run(
-        [sys.executable, *command], cwd=directory, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
         raise RuntimeError(f"the article's script failed in PyTorch:\n{result.stderr.strip()}")

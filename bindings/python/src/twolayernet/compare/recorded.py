@@ -51,7 +51,12 @@ def _beginning(recording: dict[str, Any], count: int) -> Run:
     lines = [f"epoch={number}, loss={epoch['printed']}" for number, epoch in enumerate(epochs, 1)]
     return Run(
         name=f"PyTorch {recording['torch']}, 1 thread, recorded",
-        lines=[*lines, "Finished", "cpu", f"Accuracy of the network on the {rows} test images: {accuracy:.2f} %"],
+        lines=[
+            *lines,
+            "Finished",
+            "cpu",
+            f"Accuracy of the network on the {rows} test images: {accuracy:.2f} %",
+        ],
         losses=losses,
         steps_per_epoch=len(losses),
         losses_sha256=[epoch["losses_sha256"] for epoch in epochs],

@@ -56,12 +56,14 @@ class Comparison:
         distance = None if self.is_same_file else self.distance()
         far = "" if distance is None else f"; weights differ by up to {distance:.2g}"
         hashes = [f"`{run.file_sha256[:16]}…`" for run in (theirs, ours)]
-        rows.append(("mnist.pth, SHA-256", *hashes, "the same bytes" if self.is_same_file else f"other bytes{far}"))
+        bytes_differ = "the same bytes" if self.is_same_file else f"other bytes{far}"
+        rows.append(("mnist.pth, SHA-256", *hashes, bytes_differ))
         seconds = [f"{run.seconds_per_epoch:.3g}" for run in (theirs, ours)]
         times = f"{theirs.seconds_per_epoch / ours.seconds_per_epoch:.0f} times faster"
         rows.append(("seconds an epoch", *seconds, f"{times}; {theirs.note}" if theirs.note else times))
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        text = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
+        cells = [[cell.ljust(width) for cell, width in zip(row, widths)] for row in rows]
+        text = ["| " + " | ".join(row) + " |" for row in cells]
         text.insert(1, "| " + " | ".join("-" * max(width, 3) for width in widths) + " |")
         return "\n".join(text) + "\n"
 
