@@ -44,6 +44,9 @@
       "i4": .int32, "i8": .int64, "u1": .uint8, "u2": .uint16, "u4": .uint32, "u8": .uint64,
     ]
 
+    /// NumPy refuses longer ones too, as its max_header_size.
+    private static let headerLimit = 10_000
+
     /// Reads and checks the header of the whole file's bytes.
     init(_ bytes: [UInt8], name: String) throws(Failure) {
       let damaged = Failure.badFile("\(name) is not a NumPy array")
@@ -53,7 +56,7 @@
       let width = bytes[6] == 1 ? 2 : 4
       let length = (0..<width).reduce(0) { $0 | Int(bytes[8 + $1]) << (8 * $1) }
       headerByteCount = 8 + width + length
-      guard headerByteCount <= bytes.count else { throw damaged }
+      guard length <= Self.headerLimit, headerByteCount <= bytes.count else { throw damaged }
       let header = String(decoding: bytes[(8 + width)..<headerByteCount], as: UTF8.self)
 
       /// What follows the name of a member, without leading spaces.

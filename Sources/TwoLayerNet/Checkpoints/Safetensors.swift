@@ -37,12 +37,14 @@ enum Safetensors {
     let (start, available) = (8 + headerSize, file.byteCount - 8 - headerSize)
     var tensors: [Tensor] = []
     var metadata: [(name: String, value: Scalar)] = []
+    var hasMetadata = false
     let isObject = try reader.object { reader, name throws(Failure) in
       guard name.utf8.count <= Contents.nameLimit, tensors.count < Contents.tensorLimit else {
         throw damaged("it has too many tensors, or one with a very long name")
       }
       if name.equals("__metadata__") {
-        guard metadata.isEmpty else { return false }
+        guard !hasMetadata else { return false }
+        hasMetadata = true
         return try reader.object { reader, key throws(Failure) in
           guard let text = reader.string(), metadata.count < Contents.tensorLimit else { return false }
           metadata.append((key, .text(text)))

@@ -39,7 +39,8 @@ struct Contents {
       }
     }
     // The same container may appear in many places, so that a small pickle unfolds to a large tree.
-    var budget = 1 << 20
+    // Twice what a pickle may have, since items are counted once more with what holds them.
+    var budget = 1 << 21
     try visit(value, container: "", key: "", depth: 0, &budget, pickle, places)
   }
 
@@ -66,6 +67,7 @@ struct Contents {
           storage: places[tensor.storage]))
     case .dictionary(let index):
       let items = pickle.containers[index]
+      budget -= items.count
       let inside = joined(container, key)
       for position in stride(from: 0, to: items.count, by: 2) {
         guard let name = try keyText(items[position], inside: inside, pickle) else { continue }
@@ -73,8 +75,10 @@ struct Contents {
           items[position + 1], container: inside, key: name, depth: depth + 1, &budget, pickle, places)
       }
     case .list(let index), .tuple(let index):
+      let items = pickle.containers[index]
+      budget -= items.count
       let inside = joined(container, key)
-      for (position, item) in pickle.containers[index].enumerated() {
+      for (position, item) in items.enumerated() {
         if position >= Self.listLimit && isPlain(item) { continue }
         try visit(
           item, container: inside, key: String(position), depth: depth + 1, &budget, pickle, places)

@@ -47,7 +47,10 @@ struct PickleReader: ~Copyable {
 
   func damaged(_ what: Message) -> Failure { .badFile("\(path) is damaged: \(what.text)") }
 
-  func text(_ text: PickleText) -> String? { bytes.text(text.start..<(text.start + text.count)) }
+  /// Text of the length of a name; nil if it is longer, or not UTF-8.
+  func text(_ text: PickleText) -> String? {
+    text.count > Contents.nameLimit ? nil : bytes.text(text.start..<(text.start + text.count))
+  }
 
   private mutating func perform(_ code: UInt8) throws(Failure) {
     switch code {
@@ -146,8 +149,8 @@ extension PickleReader {
 
 // The stack and the memo.
 extension PickleReader {
-  private mutating func push(_ value: PickleValue) throws(Failure) {
-    valueCount += 1
+  private mutating func push(_ value: PickleValue, values: Int = 1) throws(Failure) {
+    valueCount += values
     guard valueCount <= Self.valueLimit else {
       throw .badFile("\(path) has more than \(Self.valueLimit) values")
     }
@@ -206,7 +209,8 @@ extension PickleReader {
     _ items: [PickleValue], _ value: (Int) -> PickleValue
   ) throws(Failure) {
     containers.append(items)
-    try push(value(containers.count - 1))
+    // The items too: an OrderedDict may be made from one list many times.
+    try push(value(containers.count - 1), values: 1 + items.count)
   }
 
   private mutating func append(_ items: [PickleValue]) throws(Failure) {
@@ -308,6 +312,9 @@ extension PickleReader {
     } else if items.count > 5 {
       throw .unsupported("\(path) has views of storages, as PyTorch before 0.4 wrote them")
     }
+    guard storages.count < Contents.tensorLimit else {
+      throw .badFile("\(path) has more than \(Contents.tensorLimit) storages")
+    }
     storages.append(PickledStorage(type: type, key: key, count: count))
     try push(.storage(storages.count - 1))
   }
@@ -320,6 +327,9 @@ extension PickleReader {
       fits(
         sizes: sizes, strides: strides, offset: offset, available: storages[storage].count)
     else { throw damaged("it has a tensor that does not fit into its storage") }
+    guard tensors.count < Contents.tensorLimit else {
+      throw .badFile("\(path) has more than \(Contents.tensorLimit) tensors")
+    }
     tensors.append(PickledTensor(storage: storage, offset: offset, sizes: sizes, strides: strides))
     try push(.tensor(tensors.count - 1))
   }

@@ -34,9 +34,12 @@ struct ZipArchive: ~Copyable {
     try checkMemory(16 * directory.byteCount)
     var entries: [ZipEntry] = []
     var position = 0
+    // Entries that overlap would make much of a small file, so all together must fit in front.
+    var room = directory.start
     for _ in 0..<directory.count {
       try checkMemory()
-      entries.append(try Self.readEntry(bytes, &position, file, directoryStart: directory.start))
+      entries.append(
+        try Self.readEntry(bytes, &position, file, directoryStart: directory.start, &room))
     }
     guard position == bytes.count else { throw Self.damaged(file, "its directory has more entries") }
     let order = sortedIndices(entries.count) { entries[$0].name.precedes(entries[$1].name) }
@@ -125,7 +128,7 @@ struct ZipArchive: ~Copyable {
   /// One entry of the directory, compared with the header in front of its data.
   private static func readEntry(
     _ bytes: borrowing Buffer<UInt8>, _ position: inout Int, _ file: borrowing File,
-    directoryStart: Int
+    directoryStart: Int, _ room: inout Int
   ) throws(Failure) -> ZipEntry {
     let start = position
     guard start + 46 <= bytes.count, bytes.has(centralSignature, at: start) else {
@@ -159,7 +162,7 @@ struct ZipArchive: ~Copyable {
     let entry = LocalHeader(
       name: name, flags: flags, method: method, checksum: bytes.u32(start + 16), byteCount: byteCount,
       storedByteCount: storedByteCount)
-    guard let dataStart = try entry.dataStart(file, header: header, limit: directoryStart) else {
+    guard let dataStart = try entry.dataStart(file, header: header, limit: directoryStart, &room) else {
       throw damaged(file, "\(name) is not what the directory says")
     }
     return ZipEntry(
@@ -205,8 +208,10 @@ private struct LocalHeader {
   private var hasDescriptor: Bool { flags & 8 != 0 }
 
   /// Where the data begins; nil if the header, or the descriptor behind the data, disagrees with the
-  /// directory, or the data do not end before `limit`.
-  func dataStart(_ file: borrowing File, header: Int, limit: Int) throws(Failure) -> Int? {
+  /// directory, or the data do not end before `limit`, or there is no room left for header and data.
+  func dataStart(
+    _ file: borrowing File, header: Int, limit: Int, _ room: inout Int
+  ) throws(Failure) -> Int? {
     guard header <= limit - 30 else { return nil }
     let fixed = try Buffer<UInt8>(uninitialized: 30)
     try file.read(at: header, into: .init(fixed.mutable))
@@ -215,6 +220,8 @@ private struct LocalHeader {
     guard fixed.has(ZipArchive.signature, at: 0), fixed.u16(6) == flags, fixed.u16(8) == method,
       start <= limit, storedByteCount <= limit - start
     else { return nil }
+    room -= start - header + storedByteCount
+    guard room >= 0 else { return nil }
     let rest = try Buffer<UInt8>(uninitialized: nameCount + extraCount)
     try file.read(at: header + 30, into: .init(rest.mutable))
     guard let ownName = rest.text(0..<nameCount), ownName.equals(name),
