@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +57,7 @@ def test_numpy_wrote_it(run: Run, digits_model: Path, tmp_path: Path, save: obje
 
 
 @pytest.mark.parametrize(
-    "damage", ["missing", "extra", "shape", "integers", "text", "cut off", "objects", "nan"]
+    "damage", ["missing", "extra", "shape", "integers", "text", "cut off", "objects", "nan", "long header"]
 )
 def test_wrong_npz(run: Run, tmp_path: Path, damage: str) -> None:
     values = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
@@ -77,6 +79,12 @@ def test_wrong_npz(run: Run, tmp_path: Path, damage: str) -> None:
         file.write_text("hello")
     elif damage == "cut off":
         file.write_bytes(file.read_bytes()[:-30])
+    elif damage == "long header":
+        header = b"{" + b" " * (1 << 24)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in SHAPES:
+                size = struct.pack("<I", len(header))
+                archive.writestr(f"{name}.npy", b"\x93NUMPY\x02\x00" + size + header)
     assert "a.npz" in refusal(run("convert", "a.npz", "b.pth", code=1))
     assert not (tmp_path / "b.pth").exists()
 

@@ -180,6 +180,9 @@ def test_a_pipe(program: Path, digits_model: Path) -> None:
 
 
 GRAY = png(np.zeros((8, 8, 1), int), 0, 8)
+# 64 million pixels of eight bytes, it says, in a hundred bytes.
+BOMB = b"IHDR" + struct.pack(">IIBBBBB", 8192, 8192, 16, 6, 0, 0, 0)
+BOMB = GRAY[:12] + BOMB + struct.pack(">I", zlib.crc32(BOMB)) + GRAY[33:]
 
 
 @pytest.mark.parametrize(
@@ -198,6 +201,7 @@ GRAY = png(np.zeros((8, 8, 1), int), 0, 8)
         (GRAY.replace(b"\x00\x00\x00\x08\x08\x00", b"\x00\x00\x00\x09\x08\x00"), "checksum"),
         (png(np.zeros((8, 8, 1), int), 0, 8, (b"IDAT", b"junk")), "inflate"),
         (png(np.zeros((8, 8, 1), int), 3, 8), "palette"),
+        (BOMB, "not all there"),
     ],
     ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",
 )

@@ -56,7 +56,10 @@ private struct PNGChunks {
     Failure(.badFile, "\(name) is a damaged PNG picture: \(what)")
   }
 
+  /// Deflate shrinks to no less than a 1032nd (https://zlib.net/zlib_tech.html), so a small file cannot
+  /// claim much memory.
   func inflated(byteCount: Int) throws(Failure) -> [UInt8] {
+    guard byteCount / 1032 <= data.count else { throw broken("its pixels are not all there") }
     var result = [UInt8](repeating: 0, count: byteCount)
     var count = uLongf(byteCount)
     let status = uncompress(&result, &count, data, uLong(data.count))
