@@ -134,6 +134,16 @@ abi: lib $(VENV)/ready
 footprint: lib
 	$(PYTHON) Tests/Library/footprint.py dist/libtwolayernet.so
 
+# -------------------------------------------------- faults (Tests/Fuzz)
+
+# Each fuzz target for FUZZ_SECONDS (60); TARGETS="idx zip" for some of them.
+fuzz: setup
+	$(PYTHON) Tests/Fuzz/fuzz.py run $(TARGETS) --seconds $(or $(FUZZ_SECONDS),60)
+
+# The lines of the readers that the inputs found so far reach.
+fuzz-coverage: setup
+	$(PYTHON) Tests/Fuzz/fuzz.py coverage $(TARGETS)
+
 # ---------------------------------------------------------------- installing
 
 dist/twolayernet.pc: bindings/c/twolayernet.pc.in include/twolayernet.h FORCE
@@ -182,8 +192,10 @@ uninstall:
 	rm -rf $(DESTDIR)$(LIBDIR)/cmake/twolayernet
 
 clean:
-	rm -rf .build .build-embedded dist $(VENV) .venv-bench .venv-pytorch
+	rm -rf .build .build-embedded .build-fuzz \
+	  dist $(VENV) .venv-bench .venv-pytorch
 
 FORCE:
 .PHONY: all lib cli wheel setup train test test-load test-kill test-reproducible test-pytorch coverage \
-  mutation abi footprint bench bench-instructions documentation install uninstall clean FORCE
+  mutation abi footprint fuzz fuzz-coverage \
+  bench bench-instructions documentation install uninstall clean FORCE

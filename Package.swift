@@ -1,8 +1,9 @@
 // swift-tools-version: 6.2
-// Two builds of one engine:
+// Three builds of one engine:
 //   swift build                    the Swift module, the command line and the tests, in normal Swift
 //   TLN_EMBEDDED=1 swift build     the C library, in Embedded Swift: no Swift runtime inside
-// The Makefile calls both.
+//   TLN_FUZZ=1 swift build         the fuzz targets, an archive that Tests/Fuzz/fuzz.py links
+// The Makefile calls them.
 
 import PackageDescription
 
@@ -124,3 +125,22 @@ let package = Package(
       ]),
   swiftLanguageModes: [.v6]
 )
+
+// The fuzz targets, and the command line's picture formats as a module that they can see.
+if Context.environment["TLN_FUZZ"] == "1" {
+  package.products = [.library(name: "FuzzTargets", type: .static, targets: ["FuzzTargets"])]
+  package.dependencies = []
+  package.targets =
+    engineTargets + [
+      .target(
+        name: "Images", dependencies: ["CSystem", "TwoLayerNet"], path: "Sources/CommandLineTool/Images",
+        exclude: ["Digit.swift", "PNGWriter.swift"]),
+      .target(name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport"),
+      .target(name: "FuzzMemory", path: "Tests/Fuzz/Memory"),
+      .target(
+        name: "FuzzTargets",
+        dependencies: [
+          "CABI", "CTwoLayerNet", "CSystem", "TwoLayerNet", "Images", "TestSupport", "FuzzMemory",
+        ], path: "Tests/Fuzz/Targets"),
+    ]
+}
