@@ -134,7 +134,7 @@ abi: lib $(VENV)/ready
 footprint: lib
 	$(PYTHON) Tests/Library/footprint.py dist/libtwolayernet.so
 
-# -------------------------------------------------- faults (Tests/Fuzz)
+# -------------------------------------------------- faults (Tests/Fuzz, Tests/Sanitizers)
 
 # Each fuzz target for FUZZ_SECONDS (60); TARGETS="idx zip" for some of them.
 fuzz: setup
@@ -143,6 +143,21 @@ fuzz: setup
 # The lines of the readers that the inputs found so far reach.
 fuzz-coverage: setup
 	$(PYTHON) Tests/Fuzz/fuzz.py coverage $(TARGETS)
+
+# The tests under the sanitizers of the Swift toolchain.
+test-asan: setup $(VENV)/ready
+	$(VENV)/bin/python Tests/Sanitizers/sanitize.py address
+
+test-tsan: setup $(VENV)/ready
+	$(VENV)/bin/python Tests/Sanitizers/sanitize.py thread
+
+test-ubsan: setup $(VENV)/ready
+	$(VENV)/bin/python Tests/Sanitizers/sanitize.py undefined
+
+# memcheck, helgrind and drd on the library as it is shipped.
+test-valgrind: lib $(VENV)/ready
+	Tests/setup.sh system valgrind
+	$(VENV)/bin/python Tests/Sanitizers/sanitize.py valgrind
 
 # ---------------------------------------------------------------- installing
 
@@ -192,10 +207,10 @@ uninstall:
 	rm -rf $(DESTDIR)$(LIBDIR)/cmake/twolayernet
 
 clean:
-	rm -rf .build .build-embedded .build-fuzz \
+	rm -rf .build .build-embedded .build-fuzz .build-address .build-thread .build-undefined \
 	  dist $(VENV) .venv-bench .venv-pytorch
 
 FORCE:
 .PHONY: all lib cli wheel setup train test test-load test-kill test-reproducible test-pytorch coverage \
-  mutation abi footprint fuzz fuzz-coverage \
+  mutation abi footprint fuzz fuzz-coverage test-asan test-tsan test-ubsan test-valgrind \
   bench bench-instructions documentation install uninstall clean FORCE

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What building and testing need beyond Swift, Python 3 and a C compiler.
-#   setup.sh system            zlib's header and pkg-config: installed if permitted, else named
+#   setup.sh system TOOL ...   zlib's header, pkg-config and the tools: installed if permitted, else named
 #   setup.sh python PY VENV    a virtual environment with the test tools
 set -eu
 
@@ -10,7 +10,10 @@ case "$1" in
 system)
   missing=
   has_zlib || missing="$missing zlib1g-dev"
-  command -v pkg-config >/dev/null || missing="$missing pkg-config"
+  shift
+  for tool in pkg-config "$@"; do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+  done
   [ -n "$missing" ] || exit 0
   install="apt-get install -y --no-install-recommends$missing"
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
