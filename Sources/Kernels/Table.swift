@@ -14,7 +14,22 @@ public import CKernels
       if isDots(step!) {
         kernelsForAVX2().hidden_u8(step, first, last)
       } else {
+        findPresent(Byte.self, step!, first: first, last: last)
         forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
+      }
+    }
+    out.pointee.hidden_gradient = { step, first, last in
+      if HiddenGradient.isSequence(step!) {
+        kernelsForAVX2().hidden_gradient(step, first, last)
+      } else {
+        forEachTile(HiddenGradient.self, step!, first: first, last: last)
+      }
+    }
+    out.pointee.output_update = { step, first, last in
+      if OutputUpdate.isSequence(step!) {
+        kernelsForAVX2().output_update(step, first, last)
+      } else {
+        forEachTile(OutputUpdate.self, step!, first: first, last: last)
       }
     }
     out.pointee.hidden_update_u8 = { step, first, last in
@@ -48,6 +63,7 @@ public import CKernels
         if isDots(step!) {
           forEachVector(HiddenForwardDots<Byte>.self, step!, first: first, last: last)
         } else {
+          findPresent(Byte.self, step!, first: first, last: last)
           forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
         }
       },
@@ -55,6 +71,7 @@ public import CKernels
         if isDots(step!) {
           forEachFourVectors(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
+          findPresent(Real.self, step!, first: first, last: last)
           forEachTile(HiddenForward<Real>.self, step!, first: first, last: last)
         }
       },
@@ -63,8 +80,14 @@ public import CKernels
       logits_need_w2_t: { logitsNeedTransposedWeights(batch: $0, hidden: $1, outputs: $2) ? 1 : 0 },
       transpose_w2: { transposeOutputWeights($0!.pointee, first: $1, last: $2) },
       hidden_gradient: { forEachTile(HiddenGradient.self, $0!, first: $1, last: $2) },
-      transpose_u8: { transposeBytes($0!.pointee, first: $1, last: $2) },
-      transpose_f32: { transposeFloats($0!.pointee, first: $1, last: $2) },
+      transpose_u8: { step, first, last in
+        if isDots(step!) { findPresent(Byte.self, step!, first: first, last: last) }
+        transposePresent(step!, first: first, last: last)
+      },
+      transpose_f32: { step, first, last in
+        if isDots(step!) { findPresent(Real.self, step!, first: first, last: last) }
+        transposePresent(step!, first: first, last: last)
+      },
       hidden_update_u8: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) },
       hidden_update_f32: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) },
       output_update: { forEachTile(OutputUpdate.self, $0!, first: $1, last: $2) },

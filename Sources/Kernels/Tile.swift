@@ -8,8 +8,21 @@ import CKernels
 protocol Tile {
   /// In floats.
   static var width: Int { get }
+  /// Whether the sums of two such tiles fit in the vector registers, with three to spare.
+  static var fitsTwice: Bool { get }
   /// Calls with the offset of each vector, unrolled.
   static func forEachVector(_ body: (Int) -> Void)
+}
+
+extension Tile {
+  /// On AVX-512, which has 32 registers. With 16, tiles that are narrow enough would be too narrow to gain.
+  @inline(__always) static var fitsTwice: Bool {
+    #if TLN_AVX512
+      2 &* width &+ 3 &* Lanes.count <= 32 &* Lanes.count
+    #else
+      false
+    #endif
+  }
 }
 
 /// One vector.

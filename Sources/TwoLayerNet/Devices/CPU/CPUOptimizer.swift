@@ -105,6 +105,7 @@ final class CPUOptimizer: Job, Optimizer {
   private func describeStep(rows: Int) {
     workspace.step.rows = rows
     workspace.step.batch = rows
+    workspace.step.next_rows = asksForNextRows ? UnsafePointer(workspace.nextRows) : nil
     workspace.step.use(engine.parameters)
     workspace.step.useMomentum(momentum)
     workspace.step.minus_learning_rate = Float(-sgd.learningRate)
@@ -148,16 +149,22 @@ final class CPUOptimizer: Job, Optimizer {
 // Bringing the rows of a batch together.
 extension CPUOptimizer {
   private func gather(_ first: Int, _ last: Int) {
+    let workspace = workspace
     switch source {
     case .none: break
     case .dataset(let dataset, let order):
+      let (features, stride, labels) = (dataset.features, dataset.rowStride, dataset.labelBase)
+      let (rows, batchLabels) = (workspace.step.rows, workspace.labels)
+      let nextRows = workspace.step.next_rows != nil ? workspace.nextRows : nil
       for row in first..<last {
-        // Rows come from anywhere in memory: those of the next batch are asked for now.
-        let next = row &+ workspace.step.rows
-        if next < order.count { prefetch(dataset.row(Int(order[next])), bytes: dataset.rowByteCount) }
         let index = Int(order[row])
-        workspace.gather(dataset.row(index), into: row)
-        workspace.labels[row] = dataset.label(index)
+        workspace.gather(features + index &* stride, into: row)
+        batchLabels[row] = labels[index]
+        // A smaller last batch has no next row for each.
+        let next = row &+ rows
+        if let nextRows {
+          nextRows[row] = features + Int(order[next < order.count ? next : row]) &* stride
+        }
       }
     case .arrays(let features, let labels):
       for row in first..<last {
@@ -167,14 +174,11 @@ extension CPUOptimizer {
     }
   }
 
-  private func prefetch(_ row: UnsafeRawPointer, bytes: Int) {
-    // Rows that do not fit in the second-level cache a hundred at a time are left to the hardware.
-    guard bytes <= 4096 else { return }
-    var offset = 0
-    while offset < bytes {
-      tlnk_prefetch(row + offset)
-      offset &+= 64
-    }
+  /// Rows come from anywhere in memory, so the kernels ask for the next batch's while they work on this
+  /// one's. Rows that do not fit in the second-level cache a hundred at a time are left to the hardware.
+  private var asksForNextRows: Bool {
+    guard case .dataset(let dataset, let order) = source else { return false }
+    return order.count > workspace.step.rows && dataset.rowByteCount <= 4096
   }
 }
 
