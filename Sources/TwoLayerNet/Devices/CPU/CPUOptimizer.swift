@@ -119,18 +119,18 @@ final class CPUOptimizer: Job, Optimizer {
 
   override func perform(_ task: Int) {
     let kernels = engine.kernels
-    let isBytes = workspace.featureType == .u8
+    let hidden = workspace.kernels(kernels)
     withUnsafePointer(to: workspace.step) { step in
       switch region {
       case .samples:
         let first = task &* rowsPerTask
         let last = min(first &+ rowsPerTask, step.pointee.rows)
         gather(first, last)
-        (isBytes ? kernels.hidden_u8 : kernels.hidden_f32)!(step, first, last)
+        hidden.forward(step, first, last)
         kernels.logits(step, first, last)
         kernels.loss(step, first, last)
         kernels.hidden_gradient(step, first, last)
-        (isBytes ? kernels.transpose_u8 : kernels.transpose_f32)!(step, first, last)
+        hidden.transpose(step, first, last)
       case .parameters:
         if task == 0 {
           kernels.output_update(step, 0, step.pointee.outputs)
@@ -138,7 +138,7 @@ final class CPUOptimizer: Job, Optimizer {
         } else {
           let first = (task &- 1) &* Self.inputsPerTask
           let last = min(first &+ Self.inputsPerTask, step.pointee.inputs)
-          (isBytes ? kernels.hidden_update_u8 : kernels.hidden_update_f32)!(step, first, last)
+          hidden.update(step, first, last)
         }
       }
     }
