@@ -65,20 +65,26 @@ typedef struct tlnk_step {
  * run on different threads at once. */
 typedef void (*tlnk_kernel)(const tlnk_step *step, ptrdiff_t first, ptrdiff_t last);
 
+/* What touches the first layer's features. */
+typedef struct tlnk_hidden_kernels {
+  tlnk_kernel forward;   /* h = max(x w1 + b1, 0); items are samples */
+  tlnk_kernel transpose; /* present_t, if the update needs it; samples from a multiple of 16 */
+  tlnk_kernel update;    /* gradient and update of w1, v1; items are inputs */
+} tlnk_hidden_kernels;
+
 typedef struct tlnk_kernels {
   ptrdiff_t lanes; /* floats in a vector */
   ptrdiff_t (*stride)(ptrdiff_t hidden); /* tlnk_step.stride */
+  /* the first layer: bytes and floats of which many are zero, and floats of which few are */
+  tlnk_hidden_kernels sparse_u8, sparse_f32, dense;
   /* forward; items are samples */
-  tlnk_kernel hidden_u8, hidden_f32; /* h = max(x w1 + b1, 0) */
   tlnk_kernel logits;                /* logits = h w2' + b2; needs w2_t if logits_need_w2_t */
   tlnk_kernel loss;                  /* target, d_logits; samples in multiples of 16 */
   int32_t (*logits_need_w2_t)(ptrdiff_t batch, ptrdiff_t hidden, ptrdiff_t outputs);
   tlnk_kernel transpose_w2;          /* w2_t; items are outputs */
   /* backward; items are samples */
-  tlnk_kernel hidden_gradient;             /* d_h = d_logits w2 where h > 0 */
-  tlnk_kernel transpose_u8, transpose_f32; /* present_t; samples from a multiple of 16 */
+  tlnk_kernel hidden_gradient; /* d_h = d_logits w2 where h > 0 */
   /* gradient and update of the parameters */
-  tlnk_kernel hidden_update_u8, hidden_update_f32; /* w1, v1; items are inputs */
   tlnk_kernel output_update;                       /* w2, v2; items are outputs */
   tlnk_kernel bias_update;                         /* b1, b2; items 0 ..< 1 */
 } tlnk_kernels;
@@ -89,7 +95,7 @@ void tlnk_kernels_avx2(tlnk_kernels *out_kernels);
 void tlnk_kernels_avx512(tlnk_kernels *out_kernels);
 #endif
 
-/* Asks for a cache line that is needed after a while: into the second-level cache, or the first. */
+/* Asks for a cache line that is needed after a while; the other for one that is needed soon. */
 static inline void tlnk_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
 static inline void tlnk_prefetch_near(const void *address) { __builtin_prefetch(address, 0, 3); }
 

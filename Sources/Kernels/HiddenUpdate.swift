@@ -159,7 +159,7 @@ private struct Place {
   let gradients: UnsafePointer<Float>
   let byteValues: UnsafePointer<Float>
   let stride, rowStride: Int
-  let isPlain: Bool
+  let updatesPlainly: Bool
 
   @inline(__always)
   init(_ step: UnsafePointer<tlnk_step>, _ column: Int, _ start: Int, _ end: Int) {
@@ -171,7 +171,7 @@ private struct Place {
     gradients = UnsafePointer(s.d_h!) + column
     byteValues = s.byte_values!
     (stride, rowStride) = (s.stride, s.x_stride)
-    isPlain = isPlainUpdate(step)
+    updatesPlainly = isPlain(step)
   }
 
   /// Calls for each word of 64 samples that the panel touches, and the bits of it that belong to the panel.
@@ -194,7 +194,7 @@ private struct Place {
       return
     }
     let (w, v) = (step.pointee.w1! + offset, step.pointee.v1! + offset)
-    if isPlain {
+    if updatesPlainly {
       let minusRate = Lanes(repeating: step.pointee.minus_learning_rate)
       let momentum = Lanes(repeating: step.pointee.momentum)
       T.forEachVector { updatePlain(Lanes(at: sums.memory + $0), w + $0, v + $0, minusRate, momentum) }

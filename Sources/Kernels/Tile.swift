@@ -155,12 +155,28 @@ private func fullTileWidth(covering vectors: Int) -> Int {
   return tileWidth(atLeast: (vectors &+ tiles &- 1) / tiles)
 }
 
-/// The number of floats that `hidden` units take in memory: a whole number of tiles.
-func strideForHidden(_ hidden: Int) -> Int {
+/// The vectors of as many tiles as cover the hidden units.
+@inline(__always)
+private func tiledVectors(_ hidden: Int) -> Int {
   let vectors = (hidden &+ Lanes.count &- 1) / Lanes.count
   let full = fullTileWidth(covering: vectors)
   let rest = vectors % full
-  return (vectors &- rest &+ (rest == 0 ? 0 : tileWidth(atLeast: rest))) &* Lanes.count
+  return vectors &- rest &+ (rest == 0 ? 0 : tileWidth(atLeast: rest))
+}
+
+/// The number of floats that `hidden` units take in memory: a whole number of tiles. Where that is a
+/// multiple of 256 bytes, a cache line more: rows that lie a power of two apart share few sets of the
+/// cache.
+func strideForHidden(_ hidden: Int) -> Int {
+  let width = tiledVectors(hidden) &* Lanes.count
+  return width % 64 == 0 ? width &+ 16 : width
+}
+
+/// The vectors that tiles have to cover: not more than the stride, which may be for other vectors.
+@inline(__always)
+private func tiledVectors(_ step: UnsafePointer<tlnk_step>) -> Int {
+  let (tiled, stride) = (tiledVectors(step.pointee.hidden), step.pointee.stride / Lanes.count)
+  return tiled < stride ? tiled : stride
 }
 
 /// Runs a kernel over all hidden units.
@@ -168,7 +184,7 @@ func strideForHidden(_ hidden: Int) -> Int {
 func forEachTile<K: TileKernel>(
   _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
-  let vectors = step.pointee.stride / Lanes.count
+  let vectors = tiledVectors(step)
   let full = fullTileWidth(covering: (step.pointee.hidden &+ Lanes.count &- 1) / Lanes.count)
   var done = 0
   while done < vectors {
@@ -200,8 +216,9 @@ func forEachTile<K: TileKernel>(
 func forEachVector<K: TileKernel>(
   _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
+  let width = tiledVectors(step) &* Lanes.count
   var column = 0
-  while column < step.pointee.stride {
+  while column < width {
     K.run(Single.self, step, column: column, first: first, last: last)
     column &+= Lanes.count
   }
@@ -212,9 +229,10 @@ func forEachVector<K: TileKernel>(
 func forEachFourVectors<K: TileKernel>(
   _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
+  let width = tiledVectors(step) &* Lanes.count
   var column = 0
-  while column < step.pointee.stride {
-    if column &+ Tile4.width <= step.pointee.stride {
+  while column < width {
+    if column &+ Tile4.width <= width {
       K.run(Tile4.self, step, column: column, first: first, last: last)
       column &+= Tile4.width
     } else {

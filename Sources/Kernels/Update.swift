@@ -10,7 +10,7 @@ func update(
   count: Int, _ step: UnsafePointer<tlnk_step>
 ) {
   let s = step.pointee
-  if isPlainUpdate(step) {
+  if isPlain(step) {
     let (minusRate, momentum) = (Lanes(repeating: s.minus_learning_rate), Lanes(repeating: s.momentum))
     var index = 0
     while index < count {
@@ -25,7 +25,7 @@ func update(
 /// Whether the step is momentum and nothing else. The first step of a batch of one row may have gradients
 /// of -0, which become momentum as they are.
 @inline(__always)
-func isPlainUpdate(_ step: UnsafePointer<tlnk_step>) -> Bool {
+func isPlain(_ step: UnsafePointer<tlnk_step>) -> Bool {
   let s = step.pointee
   return s.has_momentum != 0 && s.one_minus_dampening == 1 && s.weight_decay == 0 && s.nesterov == 0
     && s.maximize == 0 && !(s.first != 0 && s.batch == 1)

@@ -190,7 +190,7 @@ private final class InferenceWork: Job {
     let first = task &* Self.rowsPerTask
     let last = min(first &+ Self.rowsPerTask, workspace.step.rows)
     withUnsafePointer(to: workspace.step) { step in
-      (workspace.featureType == .u8 ? kernels.hidden_u8 : kernels.hidden_f32)!(step, first, last)
+      workspace.kernels(kernels).forward(step, first, last)
       kernels.logits(step, first, last)
       if withLoss { kernels.loss(step, first, last) }
     }

@@ -105,7 +105,7 @@ final class CPUOptimizer: Job, Optimizer {
   private func describeStep(rows: Int) {
     workspace.step.rows = rows
     workspace.step.batch = rows
-    workspace.step.next_rows = asksForNextRows ? UnsafePointer(workspace.nextRows) : nil
+    workspace.step.next_rows = kernelsAskForNextRows ? UnsafePointer(workspace.nextRows) : nil
     workspace.step.use(engine.parameters)
     workspace.step.useMomentum(momentum)
     workspace.step.minus_learning_rate = Float(-sgd.learningRate)
@@ -120,18 +120,18 @@ final class CPUOptimizer: Job, Optimizer {
 
   override func perform(_ task: Int) {
     let kernels = engine.kernels
-    let isBytes = workspace.featureType == .u8
+    let hidden = workspace.kernels(kernels)
     withUnsafePointer(to: workspace.step) { step in
       switch region {
       case .samples:
         let first = task &* rowsPerTask
         let last = min(first &+ rowsPerTask, step.pointee.rows)
         gather(first, last)
-        (isBytes ? kernels.hidden_u8 : kernels.hidden_f32)!(step, first, last)
+        hidden.forward(step, first, last)
         kernels.logits(step, first, last)
         kernels.loss(step, first, last)
         kernels.hidden_gradient(step, first, last)
-        (isBytes ? kernels.transpose_u8 : kernels.transpose_f32)!(step, first, last)
+        hidden.transpose(step, first, last)
       case .parameters:
         if task == 0 {
           kernels.output_update(step, 0, step.pointee.outputs)
@@ -139,7 +139,7 @@ final class CPUOptimizer: Job, Optimizer {
         } else {
           let first = (task &- 1) &* Self.inputsPerTask
           let last = min(first &+ Self.inputsPerTask, step.pointee.inputs)
-          (isBytes ? kernels.hidden_update_u8 : kernels.hidden_update_f32)!(step, first, last)
+          hidden.update(step, first, last)
         }
       }
     }
@@ -155,15 +155,19 @@ extension CPUOptimizer {
     case .dataset(let dataset, let order):
       let (features, stride, labels) = (dataset.features, dataset.rowStride, dataset.labelBase)
       let (rows, batchLabels) = (workspace.step.rows, workspace.labels)
-      let nextRows = workspace.step.next_rows != nil ? workspace.nextRows : nil
+      let asks = order.count > rows && dataset.rowByteCount <= Self.largestAskedRow
       for row in first..<last {
         let index = Int(order[row])
         workspace.gather(features + index &* stride, into: row)
         batchLabels[row] = labels[index]
+        guard asks else { continue }
         // A smaller last batch has no next row for each.
         let next = row &+ rows
-        if let nextRows {
-          nextRows[row] = features + Int(order[next < order.count ? next : row]) &* stride
+        let nextRow = features + Int(order[next < order.count ? next : row]) &* stride
+        if workspace.step.next_rows != nil {
+          workspace.nextRows[row] = nextRow
+        } else {
+          prefetch(nextRow, bytes: dataset.rowByteCount)
         }
       }
     case .arrays(let features, let labels):
@@ -174,11 +178,24 @@ extension CPUOptimizer {
     }
   }
 
-  /// Rows come from anywhere in memory, so the kernels ask for the next batch's while they work on this
-  /// one's. Rows that do not fit in the second-level cache a hundred at a time are left to the hardware.
-  private var asksForNextRows: Bool {
-    guard case .dataset(let dataset, let order) = source else { return false }
-    return order.count > workspace.step.rows && dataset.rowByteCount <= 4096
+  /// Rows come from anywhere in memory, so those of the next batch are asked for early: by the kernels for
+  /// bytes while they work on this one's, or before. Rows that do not fit in the second-level cache a
+  /// hundred at a time are left to the hardware.
+  private static let largestAskedRow = 4096
+
+  private var kernelsAskForNextRows: Bool {
+    guard case .dataset(let dataset, let order) = source, workspace.featureType == .u8 else {
+      return false
+    }
+    return order.count > workspace.step.rows && dataset.rowByteCount <= Self.largestAskedRow
+  }
+
+  private func prefetch(_ row: UnsafeRawPointer, bytes: Int) {
+    var offset = 0
+    while offset < bytes {
+      tlnk_prefetch(row + offset)
+      offset &+= 64
+    }
   }
 }
 

@@ -37,7 +37,8 @@ final class Workspace {
     let capacity = capacity(for: rows)
     let (shape, stride) = (layout.shape, layout.stride)
     let rowBytes = shape.input &* featureType.byteCount
-    let xStride = roundedUp(rowBytes, to: Buffer<UInt8>.alignment)
+    // An odd number of cache lines, so that a column of features lies in many sets of the cache.
+    let xStride = roundedUp(rowBytes, to: Buffer<UInt8>.alignment) | Buffer<UInt8>.alignment
     // First the places, then the memory. The limits on sizes keep the sum below 2^62.
     var size = 0
     func place(_ bytes: Int) -> Int {
@@ -106,6 +107,11 @@ final class Workspace {
   func prepareLogits(_ kernels: tlnk_kernels) {
     guard kernels.logits_need_w2_t(step.batch, step.hidden, step.outputs) != 0 else { return }
     withUnsafePointer(to: step) { kernels.transpose_w2($0, 0, $0.pointee.outputs) }
+  }
+
+  /// The kernels for what it holds.
+  func kernels(_ kernels: tlnk_kernels) -> tlnk_hidden_kernels {
+    featureType == .u8 ? kernels.sparse_u8 : kernels.dense
   }
 
   func fits(rows: Int, _ type: FeatureType) -> Bool { rows <= capacity && type == featureType }
