@@ -41,7 +41,7 @@ public import CKernels
     }
     out.pointee.dense.forward = { step, first, last in
       if isDots(step!) {
-        kernelsForAVX2().dense.forward(step, first, last)
+        forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
       } else {
         denseForward(step!, first: first, last: last)
       }
@@ -73,7 +73,7 @@ public import CKernels
     let sparse = tlnk_hidden_kernels(
       forward: { step, first, last in
         if isDots(step!) {
-          forEachFourVectors(HiddenForwardDots<Real>.self, step!, first: first, last: last)
+          forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
           findPresent(Real.self, step!, first: first, last: last)
           forEachTile(HiddenForward<Real>.self, step!, first: first, last: last)
@@ -88,7 +88,7 @@ public import CKernels
     #if TLN_AVX2 || arch(arm64)
       dense.forward = { step, first, last in
         if isDots(step!) {
-          forEachFourVectors(HiddenForwardDots<Real>.self, step!, first: first, last: last)
+          forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
           denseForward(step!, first: first, last: last)
         }

@@ -224,20 +224,26 @@ func forEachVector<K: TileKernel>(
   }
 }
 
-/// Runs a kernel over all hidden units, four vectors at a time: enough to hide the latency of an addition.
+/// Runs a kernel over all hidden units, some vectors at a time: enough to hide the latency of an addition.
 @inline(__always)
-func forEachFourVectors<K: TileKernel>(
+func forEachWideTile<K: TileKernel>(
   _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
-  let width = tiledVectors(step) &* Lanes.count
   var column = 0
-  while column < width {
-    if column &+ Tile4.width <= width {
-      K.run(Tile4.self, step, column: column, first: first, last: last)
-      column &+= Tile4.width
+  while column < step.pointee.stride {
+    if column &+ WideTile.width <= step.pointee.stride {
+      K.run(WideTile.self, step, column: column, first: first, last: last)
+      column &+= WideTile.width
     } else {
       K.run(Single.self, step, column: column, first: first, last: last)
       column &+= Lanes.count
     }
   }
 }
+
+#if TLN_AVX512
+  /// The article's hundred units.
+  private typealias WideTile = Tile7
+#else
+  private typealias WideTile = Tile4
+#endif
