@@ -119,7 +119,11 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
     for sample in first..<last {
       let h = s.h! + (sample &* s.stride &+ column)
       let order = dotOrder(s, sample, column: 0)
-      dots(tile, step, column, sample, order, h)
+      if T.fitsFourTimes && T.width > Lanes.count && order.lanes == 4 && isDense(step, sample) {
+        denseDots(tile, step, column, sample, order, h)
+      } else {
+        dots(tile, step, column, sample, order, h)
+      }
       // The hidden units after the last multiple of four have orders of their own.
       var unit = tail > column ? tail : column
       while unit < s.hidden && unit < column &+ T.width {
@@ -177,6 +181,69 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
           }
           chain(sums, step, column, sample, from: end, to: inputs, every: 1)
           sums.store(at: result)
+        }
+      }
+    }
+  }
+
+  /// Whether most features of a sample are not zero.
+  private static func isDense(_ step: UnsafePointer<tlnk_step>, _ sample: Int) -> Bool {
+    let inputs = step.pointee.inputs
+    let row = step.pointee.row(sample, as: F.Element.self)
+    var (input, count) = (0, 0)
+    while input &+ 64 <= inputs {
+      count &+= F.nonzero64(row + input).nonzeroBitCount
+      input &+= 64
+    }
+    return 2 &* count > inputs
+  }
+
+  /// Dots in four lanes of all features, zero or not, in one go through the weights.
+  @inline(never)
+  private static func denseDots<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int, _ order: DotOrder,
+    _ result: UnsafeMutablePointer<Float>
+  ) {
+    let (inputs, stride) = (step.pointee.inputs, step.pointee.stride)
+    let byteValues = step.pointee.byte_values!
+    let row = step.pointee.row(sample, as: F.Element.self)
+    var w = UnsafePointer(step.pointee.w1!) + column
+    let end = order.lanesEnd(terms: inputs)
+    var (memory0, memory1, memory2, memory3) = (zeroSums(), zeroSums(), zeroSums(), zeroSums())
+    withUnsafeMutableBytes(of: &memory0) { memory0 in
+      withUnsafeMutableBytes(of: &memory1) { memory1 in
+        withUnsafeMutableBytes(of: &memory2) { memory2 in
+          withUnsafeMutableBytes(of: &memory3) { memory3 in
+            let (lane0, lane1) = (Sums<T>(memory0), Sums<T>(memory1))
+            let (lane2, lane3) = (Sums<T>(memory2), Sums<T>(memory3))
+            lane0.clear()
+            lane1.clear()
+            lane2.clear()
+            lane3.clear()
+            var k = 0
+            while k < order.prefix {
+              lane0.addRoundedProduct(F.value(row[k], byteValues), w)
+              w += stride
+              k &+= 1
+            }
+            while k < end {
+              lane0.addRoundedProduct(F.value(row[k], byteValues), w)
+              lane1.addRoundedProduct(F.value(row[k &+ 1], byteValues), w + stride)
+              lane2.addRoundedProduct(F.value(row[k &+ 2], byteValues), w + 2 &* stride)
+              lane3.addRoundedProduct(F.value(row[k &+ 3], byteValues), w + 3 &* stride)
+              w += 4 &* stride
+              k &+= 4
+            }
+            lane0.add(lane2.memory)
+            lane1.add(lane3.memory)
+            lane0.add(lane1.memory)
+            while k < inputs {
+              lane0.addRoundedProduct(F.value(row[k], byteValues), w)
+              w += stride
+              k &+= 1
+            }
+            lane0.store(at: result)
+          }
         }
       }
     }

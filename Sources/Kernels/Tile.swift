@@ -10,6 +10,8 @@ protocol Tile {
   static var width: Int { get }
   /// Whether the sums of two such tiles fit in the vector registers, with three to spare.
   static var fitsTwice: Bool { get }
+  /// The same for four.
+  static var fitsFourTimes: Bool { get }
   /// Calls with the offset of each vector, unrolled.
   static func forEachVector(_ body: (Int) -> Void)
 }
@@ -19,6 +21,16 @@ extension Tile {
   @inline(__always) static var fitsTwice: Bool {
     #if TLN_AVX512
       2 &* width &+ 3 &* Lanes.count <= 32 &* Lanes.count
+    #else
+      false
+    #endif
+  }
+}
+
+extension Tile {
+  @inline(__always) static var fitsFourTimes: Bool {
+    #if TLN_AVX512
+      4 &* width &+ 3 &* Lanes.count <= 32 &* Lanes.count
     #else
       false
     #endif

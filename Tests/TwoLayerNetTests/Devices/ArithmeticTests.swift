@@ -38,6 +38,7 @@ struct ArithmeticTests {
     Case(input: 50, hidden: 10, output: 10, batches: [10, 16]),
     Case(input: 385, hidden: 12, output: 12, batches: [193, 4]),
     Case(input: 30, hidden: 250, output: 3, batches: [33]),
+    Case(input: 387, hidden: 112, output: 11, batches: [5, 1], density: 90),
   ]
 
   /// Every combination of very small sizes is another order of sums.

@@ -11,7 +11,8 @@ final class CPUOptimizer: Job, Optimizer {
   private var workspace: Workspace
   private var region = Region.samples
   private var source = Source.none
-  private var rowsPerTask = 0
+  private var sampleTasks = 1
+  private var pace = Pace()
 
   private enum Region { case samples, parameters }
 
@@ -23,8 +24,10 @@ final class CPUOptimizer: Job, Optimizer {
     case arrays(UnsafePointer<Float>, UnsafePointer<Int64>)
   }
 
-  /// Inputs whose weights one task of the second region updates.
-  private static let inputsPerTask = 56
+  /// Inputs whose weights one task of the second region updates: few, because no two take as long, and an
+  /// even number, because the kernels take them in pairs; of a large network not so few that there would be
+  /// thousands of tasks.
+  private var inputsPerTask: Int { max(28, roundedUp(engine.shape.input / 256, to: 2)) }
 
   private init(
     _ engine: CPUEngine, _ sgd: SGD, momentum: consuming CPUParameters, workspace: Workspace
@@ -83,23 +86,31 @@ final class CPUOptimizer: Job, Optimizer {
   /// One step on the batch in the workspace. If the loss is not finite nothing is updated.
   private func step(rows: Int) -> Float {
     describeStep(rows: rows)
-    let threads = engine.threads(forRows: rows, passes: 1)
-    // A multiple of 16 rows for each task, so that transposing works on whole blocks.
-    rowsPerTask = roundedUp((rows &+ threads &- 1) / threads, to: 16)
+    let useful = min(engine.threads(forRows: rows, passes: 1), engine.pool.limit)
+    let threads = pace.isAlone ? 1 : useful
+    let begin = useful > 1 ? nanoseconds() : 0
+    sampleTasks = min(threads, (rows &+ 15) / 16)
     workspace.prepareLogits(engine.kernels)
     region = .samples
-    engine.pool.run(self, tasks: (rows &+ rowsPerTask &- 1) / rowsPerTask, threads: threads)
+    engine.pool.run(self, tasks: sampleTasks, threads: threads)
     let loss = meanLoss(UnsafePointer(workspace.step.target), rows: rows)
     source = .none
     guard loss.isFinite else { return loss }
     region = .parameters
     engine.pool.run(self, tasks: inputTasks &+ 1, threads: threads)
     hasMomentum = true
+    if useful > 1 { pace.record(rows: rows, nanoseconds: nanoseconds() &- begin) }
     return loss
   }
 
   private var inputTasks: Int {
-    (engine.shape.input &+ Self.inputsPerTask &- 1) / Self.inputsPerTask
+    (engine.shape.input &+ inputsPerTask &- 1) / inputsPerTask
+  }
+
+  /// Tasks begin with a multiple of 16 samples, so that they share no word of bits and no vector.
+  private func firstSample(of task: Int) -> Int {
+    let rows = workspace.step.rows
+    return task == sampleTasks ? rows : rows &* task / sampleTasks & ~15
   }
 
   private func describeStep(rows: Int) {
@@ -124,8 +135,7 @@ final class CPUOptimizer: Job, Optimizer {
     withUnsafePointer(to: workspace.step) { step in
       switch region {
       case .samples:
-        let first = task &* rowsPerTask
-        let last = min(first &+ rowsPerTask, step.pointee.rows)
+        let (first, last) = (firstSample(of: task), firstSample(of: task &+ 1))
         gather(first, last)
         hidden.forward(step, first, last)
         kernels.logits(step, first, last)
@@ -137,8 +147,8 @@ final class CPUOptimizer: Job, Optimizer {
           kernels.output_update(step, 0, step.pointee.outputs)
           kernels.bias_update(step, 0, 1)
         } else {
-          let first = (task &- 1) &* Self.inputsPerTask
-          let last = min(first &+ Self.inputsPerTask, step.pointee.inputs)
+          let first = (task &- 1) &* inputsPerTask
+          let last = min(first &+ inputsPerTask, step.pointee.inputs)
           hidden.update(step, first, last)
         }
       }
