@@ -83,68 +83,107 @@ private func dotsAreInterleaved(rows: Int, columns: Int, terms: Int) -> Bool {
     && forwardIsDots(rows: rows, columns: columns, terms: terms)
 }
 
+/// Two samples at a time, which use each vector of weights twice.
 private func interleavedDotLogits(_ step: tlnk_step, first: Int, last: Int) {
   let (hidden, outputs, capacity) = (step.hidden, step.outputs, step.capacity)
-  let inFours = outputs & ~3
-  for sample in first..<last {
+  var sample = first
+  while sample < last {
+    // A sample that does not exist repeats the last one.
+    let next = sample &+ 1 < last ? 1 : 0
     let h = UnsafePointer(step.h! + sample &* step.stride)
+    let nextH = h + next &* step.stride
     let logits = step.logits! + sample
     var output = 0
-    while output < inFours {
-      let sums = fourDots(h, step.w2_t! + output &* hidden, hidden)
-      let biased = load4(step.b2! + output) + sums
-      for index in 0..<4 { logits[(output &+ index) &* capacity] = biased[index] }
+    while output < outputs & ~3 {
+      let sums = fourDots(h, nextH, step.w2_t! + output &* hidden, hidden)
+      let bias = load4(step.b2! + output)
+      let (biased, nextBiased) = (bias + sums.0, bias + sums.1)
+      for index in 0..<4 {
+        logits[(output &+ index) &* capacity] = biased[index]
+        logits[(output &+ index) &* capacity &+ next] = nextBiased[index]
+      }
       output &+= 4
     }
     while output < outputs {
-      let sums = twoDots(h, step.w2_t! + output &* hidden, hidden)
-      logits[output &* capacity] = step.b2![output] + sums.x
-      if output &+ 1 < outputs { logits[(output &+ 1) &* capacity] = step.b2![output &+ 1] + sums.y }
+      let sums = twoDots(h, nextH, step.w2_t! + output &* hidden, hidden)
+      for index in 0..<(outputs &- output < 2 ? 1 : 2) {
+        let bias = step.b2![output &+ index]
+        logits[(output &+ index) &* capacity] = bias + sums.0[index]
+        logits[(output &+ index) &* capacity &+ next] = bias + sums.1[index]
+      }
       output &+= 2
     }
+    sample &+= 2
   }
 }
 
-/// Four dots with four lanes.
+/// Four dots with four lanes, for two samples.
 @inline(__always)
 private func fourDots(
-  _ h: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
-) -> SIMD4<Float> {
-  var sums = Quads(repeating: 0)
+  _ h: UnsafePointer<Float>, _ nextH: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
+) -> (SIMD4<Float>, SIMD4<Float>) {
+  var (sums, nextSums) = (Quads(repeating: 0), Quads(repeating: 0))
   var k = 0
   while k < count {
-    let four = load4(h + k)
-    let eight = SIMD8(lowHalf: four, highHalf: four)
-    let product = Quads(lowHalf: eight, highHalf: eight) * load16(w + k &* 4)
-    sums = sums + product
+    let weights = load16(w + k &* 4)
+    let product = fourTimes(h + k) * weights
+    let nextProduct = fourTimes(nextH + k) * weights
+    (sums, nextSums) = (sums + product, nextSums + nextProduct)
     k &+= 4
   }
+  return (sumOfLanes(sums), sumOfLanes(nextSums))
+}
+
+@inline(__always)
+private func fourTimes(_ h: UnsafePointer<Float>) -> Quads {
+  let four = load4(h)
+  let eight = SIMD8(lowHalf: four, highHalf: four)
+  return Quads(lowHalf: eight, highHalf: eight)
+}
+
+@inline(__always)
+private func sumOfLanes(_ sums: Quads) -> SIMD4<Float> {
   let (even, odd) = (sums.evenHalf, sums.oddHalf)
   return (even.evenHalf + even.oddHalf) + (odd.evenHalf + odd.oddHalf)
 }
 
-/// Two dots with eight lanes, and up to seven more products.
+/// Two dots with eight lanes, and up to four more products, for two samples.
 @inline(__always)
 private func twoDots(
-  _ h: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
-) -> SIMD2<Float> {
-  var sums = Quads(repeating: 0)
+  _ h: UnsafePointer<Float>, _ nextH: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
+) -> (SIMD2<Float>, SIMD2<Float>) {
+  var (sums, nextSums) = (Quads(repeating: 0), Quads(repeating: 0))
   let end = count & ~7
   var k = 0
   while k < end {
-    let eight = UnsafeRawPointer(h + k).loadUnaligned(as: SIMD8<Float>.self)
-    let product = Quads(lowHalf: eight, highHalf: eight) * load16(w + k &* 2)
-    sums = sums + product
+    let weights = load16(w + k &* 2)
+    let product = twoTimes(h + k) * weights
+    let nextProduct = twoTimes(nextH + k) * weights
+    (sums, nextSums) = (sums + product, nextSums + nextProduct)
     k &+= 8
   }
-  let (left, right) = (
-    sums.lowHalf.lowHalf + sums.lowHalf.highHalf, sums.highHalf.lowHalf + sums.highHalf.highHalf
+  let rest = w + end &* 2
+  return (
+    sumOfLanes(sums, h + end, rest, count &- end), sumOfLanes(nextSums, nextH + end, rest, count &- end)
   )
+}
+
+@inline(__always)
+private func twoTimes(_ h: UnsafePointer<Float>) -> Quads {
+  let eight = UnsafeRawPointer(h).loadUnaligned(as: SIMD8<Float>.self)
+  return Quads(lowHalf: eight, highHalf: eight)
+}
+
+/// The sums of eight lanes, and `count` products more: four, which lie output by output, or none.
+@inline(__always)
+private func sumOfLanes(
+  _ sums: Quads, _ h: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
+) -> SIMD2<Float> {
+  let left = sums.lowHalf.lowHalf + sums.lowHalf.highHalf
+  let right = sums.highHalf.lowHalf + sums.highHalf.highHalf
   var result = SIMD2((left.x + left.z) + (left.y + left.w), (right.x + right.z) + (right.y + right.w))
-  // What is left is four products, output by output.
-  for index in 0..<(count &- end) {
-    let factor = h[end &+ index]
-    let products = SIMD2(factor * w[2 &* end &+ index], factor * w[2 &* end &+ 4 &+ index])
+  for index in 0..<count {
+    let products = SIMD2(h[index] * w[index], h[index] * w[4 &+ index])
     result = result + products
   }
   return result
