@@ -95,6 +95,20 @@ void tlnk_kernels_avx512(tlnk_kernels *out_kernels);
 static inline void tlnk_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
 static inline void tlnk_prefetch_near(const void *address) { __builtin_prefetch(address, 0, 3); }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/* The vector, kept in a register instead of being loaded again for each use. */
+static inline __m256 tlnk_keep(__m256 vector) {
+  __asm__("" : "+x"(vector));
+  return vector;
+}
+
+/* The address, not before the vector is computed. */
+static inline const float *tlnk_after(__m256 vector, const float *address) {
+  __asm__("" : "+r"(address) : "x"(vector));
+  return address;
+}
+#endif
+
 /* Bit i says whether byte i is not zero. */
 static inline uint64_t tlnk_nonzero_bytes_64(const uint8_t *bytes) {
 #if defined(__AVX512BW__)

@@ -65,7 +65,7 @@ public import CKernels
       },
       transpose: { transposeFloats($0!.pointee, first: $1, last: $2) },
       update: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) })
-    var dense = sparse
+    var dense = tlnk_hidden_kernels()
     #if TLN_AVX2 || arch(arm64)
       dense.forward = { step, first, last in
         if isDots(step!) {

@@ -72,6 +72,19 @@ final class CPUEngine: Engine {
     parameters.write(parameter, from: values)
   }
 
+  /// The form for the rows of a dataset, and for rows of the caller's.
+  func form(_ dataset: Dataset) -> FeatureForm {
+    FeatureForm(dataset.featureType, density: dataset.density, kernels)
+  }
+
+  func form(_ features: UnsafePointer<Float>, rows: Int) -> FeatureForm {
+    let inputs = shape.input
+    let share = sampledDensity(of: .f32, rows: rows, columns: inputs, limit: 16) {
+      UnsafeRawPointer(features + $0 &* inputs)
+    }
+    return FeatureForm(.f32, density: share, kernels)
+  }
+
   func makeOptimizer(_ sgd: SGD) throws(Failure) -> any Optimizer {
     try CPUOptimizer.make(self, sgd)
   }
@@ -90,7 +103,8 @@ extension CPUEngine {
     _ features: UnsafePointer<Float>, rows: Int, into logits: UnsafeMutablePointer<Float>
   ) throws(Failure) {
     let (inputs, outputs) = (shape.input, shape.output)
-    try forEachPass(rows: rows, .f32) { work, first, count in
+    let form = form(features, rows: rows)
+    try forEachPass(rows: rows, form) { work, first, count in
       work.run(first: first, count: count, of: rows, labels: nil) { row in
         UnsafeRawPointer(features + row &* inputs)
       }
@@ -106,7 +120,7 @@ extension CPUEngine {
   func evaluate(_ dataset: Dataset) throws(Failure) -> Evaluation {
     var correct = 0
     var lossSum = 0.0
-    try forEachPass(rows: dataset.rows, dataset.featureType) { work, first, count in
+    try forEachPass(rows: dataset.rows, form(dataset)) { work, first, count in
       work.run(first: first, count: count, of: dataset.rows, labels: dataset.label) { row in
         dataset.row(row)
       }
@@ -122,9 +136,9 @@ extension CPUEngine {
   }
 
   private func forEachPass(
-    rows: Int, _ type: FeatureType, _ body: (InferenceWork, Int, Int) -> Void
+    rows: Int, _ form: FeatureForm, _ body: (InferenceWork, Int, Int) -> Void
   ) throws(Failure) {
-    let work = try takeWork(rows: min(rows, InferenceWork.rowLimit), type)
+    let work = try takeWork(rows: min(rows, InferenceWork.rowLimit), form)
     var first = 0
     while first < rows {
       let count = min(rows &- first, InferenceWork.rowLimit)
@@ -135,13 +149,13 @@ extension CPUEngine {
   }
 
   /// Working memory of our own: what the last caller left, if it fits, else new.
-  private func takeWork(rows: Int, _ type: FeatureType) throws(Failure) -> InferenceWork {
+  private func takeWork(rows: Int, _ form: FeatureForm) throws(Failure) -> InferenceWork {
     if let left = spare.exchange(nil, ordering: .acquiring) {
       let work = Unmanaged<InferenceWork>.fromOpaque(left).takeRetainedValue()
-      if work.workspace.fits(rows: rows, type) { return work }
+      if work.workspace.fits(rows: rows, form) { return work }
     }
     return InferenceWork(
-      self, try Workspace.make(layout, rows: rows, featureType: type, training: false))
+      self, try Workspace.make(layout, rows: rows, form: form, training: false))
   }
 
   private func returnWork(_ work: InferenceWork) {
@@ -190,7 +204,7 @@ private final class InferenceWork: Job {
     let first = task &* Self.rowsPerTask
     let last = min(first &+ Self.rowsPerTask, workspace.step.rows)
     withUnsafePointer(to: workspace.step) { step in
-      workspace.kernels(kernels).forward(step, first, last)
+      workspace.form.kernels(kernels).forward(step, first, last)
       kernels.logits(step, first, last)
       if withLoss { kernels.loss(step, first, last) }
     }

@@ -24,7 +24,8 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   /// Inputs whose weights one task of the second region updates.
-  private static let inputsPerTask = 56
+  private var inputsPerTask: Int { workspace.form.isDense ? 112 : 56 }
+  private static let denseRowsPerTask = 128
 
   private init(
     _ engine: CPUEngine, _ sgd: SGD, momentum: consuming CPUParameters, workspace: Workspace
@@ -37,7 +38,7 @@ final class CPUOptimizer: Job, Optimizer {
 
   static func make(_ engine: CPUEngine, _ sgd: SGD) throws(Failure) -> CPUOptimizer {
     let momentum = try CPUParameters(engine.layout)
-    let workspace = try Workspace.make(engine.layout, rows: 1, featureType: .f32, training: true)
+    let workspace = try Workspace.make(engine.layout, rows: 1, form: FeatureForm(.f32, density: 1, engine.kernels), training: true)
     return CPUOptimizer(engine, sgd, momentum: momentum, workspace: workspace)
   }
 
@@ -54,7 +55,7 @@ final class CPUOptimizer: Job, Optimizer {
     _ dataset: Dataset, order: UnsafeBufferPointer<UInt32>, batchSize: Int,
     losses: UnsafeMutableBufferPointer<Float>
   ) throws(Failure) -> Int {
-    try prepare(rows: min(batchSize, order.count), dataset.featureType)
+    try prepare(rows: min(batchSize, order.count), engine.form(dataset))
     var first = 0
     for index in 0..<losses.count {
       let rows = min(batchSize, order.count &- first)
@@ -69,15 +70,15 @@ final class CPUOptimizer: Job, Optimizer {
   func step(
     _ features: UnsafePointer<Float>, labels: UnsafePointer<Int64>, rows: Int
   ) throws(Failure) -> Float {
-    try prepare(rows: rows, .f32)
+    try prepare(rows: rows, engine.form(features, rows: rows))
     source = .arrays(features, labels)
     return step(rows: rows)
   }
 
-  /// Makes sure that the workspace holds batches of this size.
-  private func prepare(rows: Int, _ type: FeatureType) throws(Failure) {
-    if workspace.fits(rows: rows, type) && (rows <= 192 || workspace.step.g1 != nil) { return }
-    workspace = try Workspace.make(engine.layout, rows: rows, featureType: type, training: true)
+  /// Makes sure that the workspace holds batches of this size in this form.
+  private func prepare(rows: Int, _ form: FeatureForm) throws(Failure) {
+    if workspace.fits(rows: rows, form) && (rows <= 192 || workspace.step.g1 != nil) { return }
+    workspace = try Workspace.make(engine.layout, rows: rows, form: form, training: true)
   }
 
   /// One step on the batch in the workspace. If the loss is not finite nothing is updated.
@@ -86,6 +87,8 @@ final class CPUOptimizer: Job, Optimizer {
     let threads = engine.threads(forRows: rows, passes: 1)
     // A multiple of 16 rows for each task, so that transposing works on whole blocks.
     rowsPerTask = roundedUp((rows &+ threads &- 1) / threads, to: 16)
+    // What is done with dense rows one after the other finds them in the cache if they are not too many.
+    if workspace.form.isDense { rowsPerTask = min(rowsPerTask, Self.denseRowsPerTask) }
     workspace.prepareLogits(engine.kernels)
     region = .samples
     engine.pool.run(self, tasks: (rows &+ rowsPerTask &- 1) / rowsPerTask, threads: threads)
@@ -99,7 +102,7 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   private var inputTasks: Int {
-    (engine.shape.input &+ Self.inputsPerTask &- 1) / Self.inputsPerTask
+    (engine.shape.input &+ inputsPerTask &- 1) / inputsPerTask
   }
 
   private func describeStep(rows: Int) {
@@ -119,7 +122,7 @@ final class CPUOptimizer: Job, Optimizer {
 
   override func perform(_ task: Int) {
     let kernels = engine.kernels
-    let hidden = workspace.kernels(kernels)
+    let hidden = workspace.form.kernels(kernels)
     withUnsafePointer(to: workspace.step) { step in
       switch region {
       case .samples:
@@ -136,8 +139,8 @@ final class CPUOptimizer: Job, Optimizer {
           kernels.output_update(step, 0, step.pointee.outputs)
           kernels.bias_update(step, 0, 1)
         } else {
-          let first = (task &- 1) &* Self.inputsPerTask
-          let last = min(first &+ Self.inputsPerTask, step.pointee.inputs)
+          let first = (task &- 1) &* inputsPerTask
+          let last = min(first &+ inputsPerTask, step.pointee.inputs)
           hidden.update(step, first, last)
         }
       }
