@@ -68,7 +68,9 @@ public import CKernels
     var dense = tlnk_hidden_kernels()
     #if TLN_AVX2 || arch(arm64)
       dense.forward = { step, first, last in
-        if isDots(step!) {
+        if isDots(step!) && denseDotsApply(step!) {
+          denseDots(step!, first: first, last: last)
+        } else if isDots(step!) {
           forEachFourVectors(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
           denseForward(step!, first: first, last: last)

@@ -38,7 +38,8 @@ final class CPUOptimizer: Job, Optimizer {
 
   static func make(_ engine: CPUEngine, _ sgd: SGD) throws(Failure) -> CPUOptimizer {
     let momentum = try CPUParameters(engine.layout)
-    let workspace = try Workspace.make(engine.layout, rows: 1, form: FeatureForm(.f32, density: 1, engine.kernels), training: true)
+    let form = FeatureForm(.f32, density: 1, engine.kernels)
+    let workspace = try Workspace.make(engine.layout, rows: 1, form: form, training: true)
     return CPUOptimizer(engine, sgd, momentum: momentum, workspace: workspace)
   }
 
