@@ -26,7 +26,10 @@
  *   b1, vb1      [stride]
  *   w2, v2       [outputs][stride]
  *   b2, vb2      [outputs]
- *   x_t          [inputs][capacity]   x transposed, of the same type
+ *   present      [inputs / 64][capacity] words: bit i of word w of a sample says whether its feature
+ *                64 w + i is not zero
+ *   present_t    [inputs rounded up to 64][capacity / 64] words: the same, feature by feature
+ *   next_rows    [rows]               where the next batch's rows are, which will be needed soon; or NULL
  *   w2_t         [hidden][outputs rounded up to 16], w2 transposed; only if a product needs it
  *   h            [rows][stride]       hidden units after ReLU
  *   partial      [rows][stride]       working memory
@@ -49,7 +52,8 @@ typedef struct tlnk_step {
   const float *byte_values; /* what each byte stands for: 256 values */
   float *w1, *b1, *w2, *b2;
   float *v1, *vb1, *v2, *vb2;
-  void *x_t;
+  uint64_t *present, *present_t;
+  const void *const *next_rows;
   float *w2_t;
   float *h, *partial, *logits, *d_logits, *target, *d_h, *g1;
   /* the optimiser; `first` says that there is no momentum yet */
@@ -64,7 +68,7 @@ typedef void (*tlnk_kernel)(const tlnk_step *step, ptrdiff_t first, ptrdiff_t la
 /* What touches the first layer's features. */
 typedef struct tlnk_hidden_kernels {
   tlnk_kernel forward;   /* h = max(x w1 + b1, 0); items are samples */
-  tlnk_kernel transpose; /* x_t, if the update needs it; samples in multiples of 16 */
+  tlnk_kernel transpose; /* present_t, if the update needs it; samples from a multiple of 16 */
   tlnk_kernel update;    /* gradient and update of w1, v1; items are inputs */
 } tlnk_hidden_kernels;
 
@@ -160,23 +164,32 @@ static inline uint64_t tlnk_nonzero_floats_64(const float *floats) {
   return mask;
 }
 
-/* 16 x 16 bytes transposed: byte (r, c) goes to out[c * out_stride + r]. */
-static inline void tlnk_transpose_bytes_16(const uint8_t *in, ptrdiff_t in_stride, uint8_t *out,
-                                           ptrdiff_t out_stride) {
-  typedef uint8_t vec __attribute__((vector_size(16)));
-  vec v[16], t[16];
-  for (int r = 0; r < 16; r++) __builtin_memcpy(&v[r], in + r * in_stride, 16);
-  /* Four rounds of interleaving row r with row r + 8 are a transposition. */
+/* 16 words of 64 bits transposed: bit r of out[c * out_stride] is bit c of in[r]. */
+static inline void tlnk_transpose_bits_16(const uint64_t *in, uint16_t *out, ptrdiff_t out_stride) {
+#if defined(__SSE2__)
+  /* Three rounds of interleaving bytes of vector r with those of vector r + 4 bring the words' bytes of
+   * one place together, and a fourth makes them a vector. */
+  __m128i v[8], t[8];
+  for (int r = 0; r < 8; r++) v[r] = _mm_loadu_si128((const __m128i *)(in + 2 * r));
   for (int round = 0; round < 4; round++) {
-    for (int r = 0; r < 8; r++) {
-      t[2 * r] = __builtin_shufflevector(v[r], v[r + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-                                         22, 7, 23);
-      t[2 * r + 1] = __builtin_shufflevector(v[r], v[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
-                                             29, 14, 30, 15, 31);
+    for (int r = 0; r < 4; r++) {
+      t[2 * r] = _mm_unpacklo_epi8(v[r], v[r + 4]);
+      t[2 * r + 1] = _mm_unpackhi_epi8(v[r], v[r + 4]);
     }
-    for (int r = 0; r < 16; r++) v[r] = t[r];
+    for (int r = 0; r < 8; r++) v[r] = t[r];
   }
-  for (int c = 0; c < 16; c++) __builtin_memcpy(out + c * out_stride, &v[c], 16);
+  for (int byte = 0; byte < 8; byte++)
+    for (int bit = 7; bit >= 0; bit--) {
+      out[(8 * byte + bit) * out_stride] = (uint16_t)_mm_movemask_epi8(v[byte]);
+      v[byte] = _mm_add_epi8(v[byte], v[byte]);
+    }
+#else
+  for (int bit = 0; bit < 64; bit++) {
+    unsigned column = 0;
+    for (int r = 0; r < 16; r++) column |= (unsigned)(in[r] >> bit & 1) << r;
+    out[bit * out_stride] = (uint16_t)column;
+  }
+#endif
 }
 
 #endif

@@ -34,9 +34,9 @@ extension tlnk_step {
     (x! + sample &* x_stride).assumingMemoryBound(to: E.self)
   }
 
-  /// A feature of all samples.
+  /// A feature of a sample.
   @inline(__always)
-  func column<E>(_ input: Int, as _: E.Type) -> UnsafePointer<E> {
-    UnsafePointer(x_t!.assumingMemoryBound(to: E.self) + input &* capacity)
+  func feature<F: Feature>(_ sample: Int, _ input: Int, _: F.Type) -> Float {
+    F.value(row(sample, as: F.Element.self)[input], byte_values!)
   }
 }

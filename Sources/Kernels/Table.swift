@@ -14,7 +14,22 @@ public import CKernels
       if isDots(step!) {
         kernelsForAVX2().sparse_u8.forward(step, first, last)
       } else {
+        findPresent(Byte.self, step!, first: first, last: last)
         forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
+      }
+    }
+    out.pointee.hidden_gradient = { step, first, last in
+      if HiddenGradient.isSequence(step!) {
+        kernelsForAVX2().hidden_gradient(step, first, last)
+      } else {
+        forEachTile(HiddenGradient.self, step!, first: first, last: last)
+      }
+    }
+    out.pointee.output_update = { step, first, last in
+      if OutputUpdate.isSequence(step!) {
+        kernelsForAVX2().output_update(step, first, last)
+      } else {
+        forEachTile(OutputUpdate.self, step!, first: first, last: last)
       }
     }
     out.pointee.sparse_u8.update = { step, first, last in
@@ -26,7 +41,7 @@ public import CKernels
     }
     out.pointee.dense.forward = { step, first, last in
       if isDots(step!) {
-        kernelsForAVX2().dense.forward(step, first, last)
+        forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
       } else {
         denseForward(step!, first: first, last: last)
       }
@@ -58,12 +73,16 @@ public import CKernels
     let sparse = tlnk_hidden_kernels(
       forward: { step, first, last in
         if isDots(step!) {
-          forEachFourVectors(HiddenForwardDots<Real>.self, step!, first: first, last: last)
+          forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
+          findPresent(Real.self, step!, first: first, last: last)
           forEachTile(HiddenForward<Real>.self, step!, first: first, last: last)
         }
       },
-      transpose: { transposeFloats($0!.pointee, first: $1, last: $2) },
+      transpose: { step, first, last in
+        if isDots(step!) { findPresent(Real.self, step!, first: first, last: last) }
+        transposePresent(step!, first: first, last: last)
+      },
       update: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) })
     var dense = tlnk_hidden_kernels()
     #if TLN_AVX2 || arch(arm64)
@@ -71,16 +90,12 @@ public import CKernels
         if isDots(step!) && denseDotsApply(step!) {
           denseDots(step!, first: first, last: last)
         } else if isDots(step!) {
-          forEachFourVectors(HiddenForwardDots<Real>.self, step!, first: first, last: last)
+          forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
           denseForward(step!, first: first, last: last)
         }
       }
-      dense.transpose = { step, first, last in
-        if HiddenUpdate<Real>.isSequence(step!) {
-          transposeFloats(step!.pointee, first: first, last: last)
-        }
-      }
+      dense.transpose = { _, _, _ in }
       dense.update = { step, first, last in
         if HiddenUpdate<Real>.isSequence(step!) {
           forEachTile(HiddenUpdate<Real>.self, step!, first: first, last: last)
@@ -97,10 +112,14 @@ public import CKernels
           if isDots(step!) {
             forEachVector(HiddenForwardDots<Byte>.self, step!, first: first, last: last)
           } else {
+            findPresent(Byte.self, step!, first: first, last: last)
             forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
           }
         },
-        transpose: { transposeBytes($0!.pointee, first: $1, last: $2) },
+        transpose: { step, first, last in
+          if isDots(step!) { findPresent(Byte.self, step!, first: first, last: last) }
+          transposePresent(step!, first: first, last: last)
+        },
         update: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) }),
       sparse_f32: sparse,
       dense: dense,

@@ -8,8 +8,21 @@ import CKernels
 protocol Tile {
   /// In floats.
   static var width: Int { get }
+  /// Whether the sums of two such tiles fit in the vector registers, with three to spare.
+  static var fitsTwice: Bool { get }
   /// Calls with the offset of each vector, unrolled.
   static func forEachVector(_ body: (Int) -> Void)
+}
+
+extension Tile {
+  /// On AVX-512, which has 32 registers. With 16, tiles that are narrow enough would be too narrow to gain.
+  @inline(__always) static var fitsTwice: Bool {
+    #if TLN_AVX512
+      2 &* width &+ 3 &* Lanes.count <= 32 &* Lanes.count
+    #else
+      false
+    #endif
+  }
 }
 
 /// One vector.
@@ -211,20 +224,26 @@ func forEachVector<K: TileKernel>(
   }
 }
 
-/// Runs a kernel over all hidden units, four vectors at a time: enough to hide the latency of an addition.
+/// Runs a kernel over all hidden units, some vectors at a time: enough to hide the latency of an addition.
 @inline(__always)
-func forEachFourVectors<K: TileKernel>(
+func forEachWideTile<K: TileKernel>(
   _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
-  let width = tiledVectors(step) &* Lanes.count
   var column = 0
-  while column < width {
-    if column &+ Tile4.width <= width {
-      K.run(Tile4.self, step, column: column, first: first, last: last)
-      column &+= Tile4.width
+  while column < step.pointee.stride {
+    if column &+ WideTile.width <= step.pointee.stride {
+      K.run(WideTile.self, step, column: column, first: first, last: last)
+      column &+= WideTile.width
     } else {
       K.run(Single.self, step, column: column, first: first, last: last)
       column &+= Lanes.count
     }
   }
 }
+
+#if TLN_AVX512
+  /// The article's hundred units.
+  private typealias WideTile = Tile7
+#else
+  private typealias WideTile = Tile4
+#endif

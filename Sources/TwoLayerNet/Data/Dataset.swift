@@ -75,6 +75,9 @@ public final class Dataset {
   @inline(__always)
   func label(_ row: Int) -> Int32 { labels[row] }
 
+  /// The labels of all rows, in loops that are too short for a call a row.
+  var labelBase: UnsafePointer<Int32> { UnsafePointer(labels.base) }
+
   var rowByteCount: Int { columns &* featureType.byteCount }
 
   @inline(__always)

@@ -109,6 +109,7 @@ final class CPUOptimizer: Job, Optimizer {
   private func describeStep(rows: Int) {
     workspace.step.rows = rows
     workspace.step.batch = rows
+    workspace.step.next_rows = kernelsAskForNextRows ? UnsafePointer(workspace.nextRows) : nil
     workspace.step.use(engine.parameters)
     workspace.step.useMomentum(momentum)
     workspace.step.minus_learning_rate = Float(-sgd.learningRate)
@@ -152,16 +153,26 @@ final class CPUOptimizer: Job, Optimizer {
 // Bringing the rows of a batch together.
 extension CPUOptimizer {
   private func gather(_ first: Int, _ last: Int) {
+    let workspace = workspace
     switch source {
     case .none: break
     case .dataset(let dataset, let order):
+      let (features, stride, labels) = (dataset.features, dataset.rowStride, dataset.labelBase)
+      let (rows, batchLabels) = (workspace.step.rows, workspace.labels)
+      let asks = order.count > rows && dataset.rowByteCount <= Self.largestAskedRow
       for row in first..<last {
-        // Rows come from anywhere in memory: those of the next batch are asked for now.
-        let next = row &+ workspace.step.rows
-        if next < order.count { prefetch(dataset.row(Int(order[next])), bytes: dataset.rowByteCount) }
         let index = Int(order[row])
-        workspace.gather(dataset.row(index), into: row)
-        workspace.labels[row] = dataset.label(index)
+        workspace.gather(features + index &* stride, into: row)
+        batchLabels[row] = labels[index]
+        guard asks else { continue }
+        // A smaller last batch has no next row for each.
+        let next = row &+ rows
+        let nextRow = features + Int(order[next < order.count ? next : row]) &* stride
+        if workspace.step.next_rows != nil {
+          workspace.nextRows[row] = nextRow
+        } else {
+          prefetch(nextRow, bytes: dataset.rowByteCount)
+        }
       }
     case .arrays(let features, let labels):
       for row in first..<last {
@@ -171,9 +182,19 @@ extension CPUOptimizer {
     }
   }
 
+  /// Rows come from anywhere in memory, so those of the next batch are asked for early: by the kernels for
+  /// bytes while they work on this one's, or before. Rows that do not fit in the second-level cache a
+  /// hundred at a time are left to the hardware.
+  private static let largestAskedRow = 4096
+
+  private var kernelsAskForNextRows: Bool {
+    guard case .dataset(let dataset, let order) = source, workspace.form.stored == .u8 else {
+      return false
+    }
+    return order.count > workspace.step.rows && dataset.rowByteCount <= Self.largestAskedRow
+  }
+
   private func prefetch(_ row: UnsafeRawPointer, bytes: Int) {
-    // Rows that do not fit in the second-level cache a hundred at a time are left to the hardware.
-    guard bytes <= 4096 else { return }
     var offset = 0
     while offset < bytes {
       tlnk_prefetch(row + offset)

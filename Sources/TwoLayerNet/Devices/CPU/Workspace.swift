@@ -9,16 +9,20 @@ final class Workspace {
   let capacity: Int
   let form: FeatureForm
   let labels: UnsafeMutablePointer<Int32>
+  /// Room for step.next_rows; only for training.
+  let nextRows: UnsafeMutablePointer<UnsafeRawPointer?>
   /// What the kernels are given; all but rows, parameters and optimiser is filled in.
   var step: tlnk_step
   private let memory: Buffer<UInt8>
 
   private init(
-    capacity: Int, form: FeatureForm, step: tlnk_step, memory: consuming Buffer<UInt8>
+    capacity: Int, form: FeatureForm, step: tlnk_step,
+    nextRows: UnsafeMutablePointer<UnsafeRawPointer?>, memory: consuming Buffer<UInt8>
   ) {
     self.capacity = capacity
     self.form = form
     self.step = step
+    self.nextRows = nextRows
     labels = UnsafeMutablePointer(mutating: step.labels!)
     self.memory = memory
   }
@@ -52,8 +56,11 @@ final class Workspace {
     let dLogits = place(capacity &* shape.output &* 4)
     let target = place(capacity &* 4)
     let w2T = place(shape.hidden &* roundedUp(shape.output, to: 16) &* 4)
-    // Kernels read whole words of 64 rows from any row on.
-    let transposed = training ? place((shape.input &* capacity &+ 64) &* form.stored.byteCount) : 0
+    let inputWords = roundedUp(shape.input, to: 64) / 64
+    let present = form.isDense ? 0 : place(inputWords &* capacity &* 8)
+    // For each of 64 features of a word.
+    let presentT = training && !form.isDense ? place(inputWords &* capacity &* 8) : 0
+    let nextRows = training ? place(capacity &* 8) : 0
     let dH = training ? place(capacity &* stride &* 4) : 0
     let g1 = training && rows > 192 ? place(shape.input &* stride &* 4) : 0
 
@@ -79,12 +86,15 @@ final class Workspace {
     step.logits = floats(logits)
     step.d_logits = floats(dLogits)
     step.target = floats(target)
+    step.present = (base + present).assumingMemoryBound(to: UInt64.self)
     if training {
-      step.x_t = base + transposed
+      step.present_t = (base + presentT).assumingMemoryBound(to: UInt64.self)
       step.d_h = floats(dH)
       step.g1 = rows > 192 ? floats(g1) : nil
     }
-    return Workspace(capacity: capacity, form: form, step: step, memory: memory)
+    return Workspace(
+      capacity: capacity, form: form, step: step,
+      nextRows: (base + nextRows).assumingMemoryBound(to: UnsafeRawPointer?.self), memory: memory)
   }
 
   /// Copies a row of features in; what is behind it in the row stays zero.
