@@ -146,26 +146,29 @@ private func forEachDenseTile(_ step: UnsafePointer<tlnk_step>, _ body: (Int, In
   }
 }
 
-/// Calls with each row's sums of a tile that is `width` wide.
+/// Calls with room for the sums of the widest and highest tile.
+@inline(__always)
+private func withDenseSums(_ body: (UnsafeMutablePointer<Float>) -> Void) {
+  var memory = (zeroSums(), zeroSums())
+  withUnsafeMutableBytes(of: &memory) { body($0.baseAddress!.assumingMemoryBound(to: Float.self)) }
+}
+
+/// Computes the sums of a tile that is `width` wide, and calls with each row.
 @inline(__always)
 private func forEachRow(
-  _ panel: DensePanel, width: Int, _ body: (Int, UnsafePointer<Float>) -> Void
+  _ panel: DensePanel, width: Int, _ sums: UnsafeMutablePointer<Float>,
+  _ body: (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
-  // Room for the widest and highest tile.
-  var memory = (zeroSums(), zeroSums())
-  withUnsafeMutableBytes(of: &memory) {
-    let sums = $0.baseAddress!.assumingMemoryBound(to: Float.self)
-    switch width / Lanes.count {
-    case 1: densePanel(Tile1.self, panel, sums)
-    #if TLN_AVX2
-      default: densePanel(Tile2.self, panel, sums)
-    #else
-      case 2: densePanel(Tile2.self, panel, sums)
-      default: densePanel(Tile3.self, panel, sums)
-    #endif
-    }
-    for row in 0..<panel.rows { body(row, sums + row &* width) }
+  switch width / Lanes.count {
+  case 1: densePanel(Tile1.self, panel, sums)
+  #if TLN_AVX2
+    default: densePanel(Tile2.self, panel, sums)
+  #else
+    case 2: densePanel(Tile2.self, panel, sums)
+    default: densePanel(Tile3.self, panel, sums)
+  #endif
   }
+  for row in 0..<panel.rows { body(row, sums + row &* width) }
 }
 
 /// h = max(x w1 + b1, 0) for samples first ..< last.
@@ -175,14 +178,17 @@ func denseForward(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
   var start = first
   while start < last {
     let end = start &+ 128 < last ? start &+ 128 : last
-    forEachDenseTile(step) { denseForward(step, column: $0, width: $1, first: start, last: end) }
+    withDenseSums { sums in
+      forEachDenseTile(step) { denseForward(step, sums, column: $0, width: $1, start, end) }
+    }
     start = end
   }
 }
 
 @inline(never)
 private func denseForward(
-  _ step: UnsafePointer<tlnk_step>, column: Int, width: Int, first: Int, last: Int
+  _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>, column: Int, width: Int,
+  _ first: Int, _ last: Int
 ) {
   let s = step.pointee
   let length = panelLength(s.inputs)
@@ -198,7 +204,7 @@ private func denseForward(
         a: s.row(sample, as: Float.self) + start, aRow: s.x_stride / 4, aTerm: 1,
         b: UnsafePointer(s.w1!) + (start &* s.stride &+ column), bTerm: s.stride, terms: end &- start,
         rows: last &- sample < denseRows ? last &- sample : denseRows)
-      forEachRow(panel, width: width) { row, sums in
+      forEachRow(panel, width: width, sums) { row, sums in
         let h = s.h! + ((sample &+ row) &* s.stride &+ column)
         let before = start == 0 ? bias : UnsafePointer(h)
         forEachVector(width) {
@@ -229,7 +235,9 @@ func denseUpdate(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
   var start = 0
   while start < rows {
     let end = start &+ length < rows ? start &+ length : rows
-    forEachDenseTile(step) { denseUpdate(step, column: $0, width: $1, first, last, start, end) }
+    withDenseSums { sums in
+      forEachDenseTile(step) { denseUpdate(step, sums, column: $0, width: $1, first, last, start, end) }
+    }
     start = end
   }
 }
@@ -237,8 +245,8 @@ func denseUpdate(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
 /// The part of samples start ..< end.
 @inline(never)
 private func denseUpdate(
-  _ step: UnsafePointer<tlnk_step>, column: Int, width: Int, _ first: Int, _ last: Int, _ start: Int,
-  _ end: Int
+  _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>, column: Int, width: Int,
+  _ first: Int, _ last: Int, _ start: Int, _ end: Int
 ) {
   let s = step.pointee
   let isLast = end == s.rows
@@ -254,24 +262,22 @@ private func denseUpdate(
       terms: end &- start, rows: last &- input < denseRows ? last &- input : denseRows)
     let place = input &* s.stride &+ column
     if isLast { prefetch(step, place, rows: panel.rows, width: width) }
-    forEachRow(panel, width: width) { row, sums in
+    forEachRow(panel, width: width, sums) { row, sums in
       let place = place &+ row &* s.stride
       let (w, v) = (s.w1! + place, s.v1! + place)
-      // The first panel has nothing before it, and is all there is for batches up to 192.
+      // The first panel has nothing before it.
       let before = start > 0 ? UnsafePointer(s.g1! + place) : nil
-      if isPlain && before == nil {
-        forEachVector(width) {
-          updatePlain(Lanes(at: sums + $0), w + $0, v + $0, minusRate, momentum)
-        }
-        return
-      }
-      let g = isLast ? UnsafeMutablePointer(mutating: sums) : s.g1! + place
+      let g = isLast ? sums : s.g1! + place
       forEachVector(width) {
         var sum = Lanes(at: sums + $0)
         if let before { sum = Lanes(at: before + $0) + sum }
-        sum.store(at: g + $0)
+        if isPlain {
+          updatePlain(sum, w + $0, v + $0, minusRate, momentum)
+        } else {
+          sum.store(at: g + $0)
+        }
       }
-      if isLast { update(g, w, v, count: width, step) }
+      if isLast && !isPlain { update(g, w, v, count: width, step) }
     }
     input &+= denseRows
   }

@@ -35,6 +35,7 @@ private func denseDots(_ step: UnsafePointer<tlnk_step>, column: Int, sample: In
 
   let x = s.row(sample, as: Float.self)
   let weights = UnsafePointer(s.w1!) + column
+  @inline(__always)
   func product(_ k: Int) -> Lanes { Lanes(repeating: x[k]) * Lanes(at: weights + k &* stride) }
 
   let zero = Lanes(repeating: 0)
@@ -47,7 +48,8 @@ private func denseDots(_ step: UnsafePointer<tlnk_step>, column: Int, sample: In
   }
   // A lane's sum is never -0, so that adding +0 changes nothing.
   while k < end {
-    (l0, l1, l2, l3) = (l0 + product(k), l1 + product(k &+ 1), l2 + product(k &+ 2), l3 + product(k &+ 3))
+    (l0, l1) = (l0 + product(k), l1 + product(k &+ 1))
+    (l2, l3) = (l2 + product(k &+ 2), l3 + product(k &+ 3))
     let (p4, p5, p6, p7) = (product(k &+ 4), product(k &+ 5), product(k &+ 6), product(k &+ 7))
     (l0, l1, l2, l3) = (l0 + (p4 & four), l1 + (p5 & four), l2 + (p6 & four), l3 + (p7 & four))
     (l4, l5, l6, l7) = (l4 + (p4 & eight), l5 + (p5 & eight), l6 + (p6 & eight), l7 + (p7 & eight))
@@ -71,6 +73,7 @@ private func denseDots(_ step: UnsafePointer<tlnk_step>, column: Int, sample: In
 }
 
 /// All bits of the first `count` lanes.
+@inline(__always)
 private func lanes(below count: Int) -> Words {
   var words = Words(repeating: 0)
   for lane in 0..<Lanes.count where lane < count { words[lane] = ~0 }

@@ -74,7 +74,7 @@ final class CPUEngine: Engine {
 
   /// The form for the rows of a dataset, and for rows of the caller's.
   func form(_ dataset: Dataset) -> FeatureForm {
-    FeatureForm(dataset.featureType, density: dataset.density, kernels)
+    FeatureForm(dataset.featureType, density: dataset.density, hidden: shape.hidden, kernels)
   }
 
   func form(_ features: UnsafePointer<Float>, rows: Int) -> FeatureForm {
@@ -82,7 +82,7 @@ final class CPUEngine: Engine {
     let share = sampledDensity(of: .f32, rows: rows, columns: inputs, limit: 16) {
       UnsafeRawPointer(features + $0 &* inputs)
     }
-    return FeatureForm(.f32, density: share, kernels)
+    return FeatureForm(.f32, density: share, hidden: shape.hidden, kernels)
   }
 
   func makeOptimizer(_ sgd: SGD) throws(Failure) -> any Optimizer {
@@ -210,7 +210,7 @@ final class InferenceWork: Job {
     let last = min(first &+ rowsPerTask, workspace.step.rows)
     let row = source.features + (workspace.step.first_row &+ first) &* source.rowStride
     for index in first..<last {
-      workspace.gather(row + (index &- first) &* source.rowStride, into: index)
+      workspace.gather(row + (index &- first) &* source.rowStride, into: index, kernels)
     }
     if let labels = source.labels {
       let batch = labels + workspace.step.first_row

@@ -38,7 +38,7 @@ final class CPUOptimizer: Job, Optimizer {
 
   static func make(_ engine: CPUEngine, _ sgd: SGD) throws(Failure) -> CPUOptimizer {
     let momentum = try CPUParameters(engine.layout)
-    let form = FeatureForm(.f32, density: 1, engine.kernels)
+    let form = FeatureForm(.f32, density: 1, hidden: engine.shape.hidden, engine.kernels)
     let workspace = try Workspace.make(engine.layout, rows: 1, form: form, training: true)
     return CPUOptimizer(engine, sgd, momentum: momentum, workspace: workspace)
   }
@@ -162,7 +162,7 @@ extension CPUOptimizer {
       let asks = order.count > rows && dataset.rowByteCount <= Self.largestAskedRow
       for row in first..<last {
         let index = Int(order[row])
-        workspace.gather(features + index &* stride, into: row)
+        workspace.gather(features + index &* stride, into: row, engine.kernels)
         batchLabels[row] = labels[index]
         guard asks else { continue }
         // A smaller last batch has no next row for each.
@@ -176,7 +176,8 @@ extension CPUOptimizer {
       }
     case .arrays(let features, let labels):
       for row in first..<last {
-        workspace.gather(UnsafeRawPointer(features + row &* engine.shape.input), into: row)
+        let features = UnsafeRawPointer(features + row &* engine.shape.input)
+        workspace.gather(features, into: row, engine.kernels)
         workspace.labels[row] = Int32(truncatingIfNeeded: labels[row])
       }
     }

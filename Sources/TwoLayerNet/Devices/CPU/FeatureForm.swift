@@ -12,14 +12,16 @@ struct FeatureForm: Equatable {
   var stored: FeatureType { isDense ? .f32 : source }
 
   /// The form for features of which this share is not zero, if the kernels have both.
-  init(_ source: FeatureType, density: Float, _ kernels: tlnk_kernels) {
+  init(_ source: FeatureType, density: Float, hidden: Int, _ kernels: tlnk_kernels) {
     self.source = source
-    isDense = kernels.dense.forward != nil && density >= Self.crossover(source)
+    isDense = kernels.dense.forward != nil && density >= Self.crossover(source, hidden: hidden)
   }
 
-  /// From which share of non-zero features on the dense kernels are faster, as measured (the table is in
-  /// Tests/Benchmarks/README.md). Bytes have to be made floats first.
-  private static func crossover(_ source: FeatureType) -> Float { source == .u8 ? 0.7 : 0.3 }
+  /// From which share of non-zero features on the dense kernels are faster, as measured. Bytes have the
+  /// faster sparse kernels, as long as the weights stay in the second-level cache.
+  private static func crossover(_ source: FeatureType, hidden: Int) -> Float {
+    source == .u8 && hidden <= 256 ? 0.66 : 0.38
+  }
 
   /// The kernels for it.
   func kernels(_ kernels: tlnk_kernels) -> tlnk_hidden_kernels {

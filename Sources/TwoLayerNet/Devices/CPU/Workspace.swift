@@ -98,14 +98,14 @@ final class Workspace {
   }
 
   /// Copies a row of features in; what is behind it in the row stays zero.
-  func gather(_ features: UnsafeRawPointer, into row: Int) {
+  func gather(_ features: UnsafeRawPointer, into row: Int, _ kernels: borrowing tlnk_kernels) {
     let target = UnsafeMutableRawPointer(mutating: step.x!) + row &* step.x_stride
     if form.source == form.stored {
       memcpy(target, features, step.inputs &* form.stored.byteCount)
     } else {
-      let bytes = features.assumingMemoryBound(to: UInt8.self)
-      let floats = target.assumingMemoryBound(to: Float.self)
-      for index in 0..<step.inputs { floats[index] = step.byte_values[Int(bytes[index])] }
+      kernels.to_floats(
+        features.assumingMemoryBound(to: UInt8.self), target.assumingMemoryBound(to: Float.self),
+        step.inputs)
     }
   }
 
