@@ -72,11 +72,15 @@ typedef struct tlnk_hidden_kernels {
   tlnk_kernel update;    /* gradient and update of w1, v1; items are inputs */
 } tlnk_hidden_kernels;
 
+/* Bytes as what they stand for, byte / 255. */
+typedef void (*tlnk_conversion)(const uint8_t *bytes, float *values, ptrdiff_t count);
+
 typedef struct tlnk_kernels {
   ptrdiff_t lanes; /* floats in a vector */
   ptrdiff_t (*stride)(ptrdiff_t hidden); /* tlnk_step.stride */
   /* the first layer: bytes and floats of which many are zero, and floats of which few are */
   tlnk_hidden_kernels sparse_u8, sparse_f32, dense;
+  tlnk_conversion to_floats; /* for dense */
   /* forward; items are samples */
   tlnk_kernel logits;                /* logits = h w2' + b2; needs w2_t if logits_need_w2_t */
   tlnk_kernel loss;                  /* target, d_logits; samples in multiples of 16 */
@@ -95,9 +99,33 @@ void tlnk_kernels_avx2(tlnk_kernels *out_kernels);
 void tlnk_kernels_avx512(tlnk_kernels *out_kernels);
 #endif
 
+/* 16 bytes as byte / 255. */
+static inline void tlnk_values_of_bytes_16(const uint8_t *bytes, float *values) {
+  typedef uint8_t bytes_16 __attribute__((vector_size(16)));
+  typedef float floats_16 __attribute__((vector_size(64)));
+  bytes_16 in;
+  __builtin_memcpy(&in, bytes, sizeof in);
+  const floats_16 out = __builtin_convertvector(in, floats_16) / 255.0f;
+  __builtin_memcpy(values, &out, sizeof out);
+}
+
 /* Asks for a cache line that is needed after a while; the other for one that is needed soon. */
 static inline void tlnk_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
 static inline void tlnk_prefetch_near(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/* The vector, kept in a register instead of being loaded again for each use. */
+static inline __m256 tlnk_keep(__m256 vector) {
+  __asm__("" : "+x"(vector));
+  return vector;
+}
+
+/* The address, not before the vector is computed. */
+static inline const float *tlnk_after(__m256 vector, const float *address) {
+  __asm__("" : "+r"(address) : "x"(vector));
+  return address;
+}
+#endif
 
 /* Bit i says whether byte i is not zero. */
 static inline uint64_t tlnk_nonzero_bytes_64(const uint8_t *bytes) {

@@ -4,19 +4,19 @@
 
 import CKernels
 
-/// The rows of a tile. With three vectors a row, the sums leave registers for the factors: 16 vector
-/// registers on AVX2, 32 on AVX-512 and NEON.
+/// The rows of a tile, and the vectors of a row of the widest: so many that the sums leave registers for
+/// the factors, of 16 vector registers on AVX2 and 32 on AVX-512 and NEON. (On AVX2 4 rows by 3 leave just
+/// enough, of which the compiler makes spills.)
 #if TLN_AVX2
-  private typealias Rows = Tile4
+  private typealias Rows = Pair<Tile4, Tile2>
+  private let widestDenseTile = 2
 #else
   private typealias Rows = Tile8
+  private let widestDenseTile = 3
 #endif
 
 /// How many rows a tile has.
 let denseRows = Rows.width / Lanes.count
-
-/// The vectors of a row of the widest tile.
-private let widestDenseTile = 3
 
 /// One panel's factors: sums[row][column] = the chain over its terms of a[row, term] b[term, column].
 struct DensePanel {
@@ -55,8 +55,13 @@ private func densePanel<T: Tile>(
           var (a, b) = (panel.a, panel.b)
           var left = panel.terms
           while left > 0 {
+            sums.load(b)
             Rows.forEachVector {
-              sums.addProduct(a[places[$0 / Lanes.count]], b, row: $0)
+              sums.addProduct(a[places[$0 / Lanes.count]], row: $0)
+              #if TLN_AVX2
+                // Row by row, or the compiler loads the factors of all rows at once, and spills.
+                a = tlnk_after(sums.last(row: $0), a)
+              #endif
             }
             a += aTerm
             b += bTerm
@@ -72,6 +77,8 @@ private func densePanel<T: Tile>(
 /// The sums of a tile of several rows: to the eye local memory, like `Sums`, and like these in registers.
 private struct DenseSums<T: Tile> {
   let first, second, third: UnsafeMutablePointer<Float>
+  /// One vector of b's for each of these, behind the sums.
+  private var factors: Int { Rows.width }
 
   @inline(__always)
   init(
@@ -83,6 +90,18 @@ private struct DenseSums<T: Tile> {
     self.third = third.baseAddress!.assumingMemoryBound(to: Float.self)
   }
 
+  /// Takes one term's b's.
+  @inline(__always)
+  func load(_ b: UnsafePointer<Float>) {
+    T.forEachVector {
+      #if TLN_AVX2
+        tlnk_keep(Lanes(at: b + $0)).store(at: memory($0) + factors)
+      #else
+        Lanes(at: b + $0).store(at: memory($0) + factors)
+      #endif
+    }
+  }
+
   /// The sums of a vector of all rows.
   @inline(__always)
   private func memory(_ column: Int) -> UnsafeMutablePointer<Float> {
@@ -91,13 +110,17 @@ private struct DenseSums<T: Tile> {
 
   /// Here `row` is where the row's sums begin in each memory.
   @inline(__always)
-  func addProduct(_ x: Float, _ b: UnsafePointer<Float>, row: Int) {
+  func addProduct(_ x: Float, row: Int) {
     let factor = Lanes(repeating: x)
     T.forEachVector {
       let sum = memory($0) + row
-      fma(factor, Lanes(at: b + $0), Lanes(at: sum)).store(at: sum)
+      fma(factor, Lanes(at: memory($0) + factors), Lanes(at: sum)).store(at: sum)
     }
   }
+
+  /// The last vector of a row.
+  @inline(__always)
+  func last(row: Int) -> Lanes { Lanes(at: memory(T.width &- Lanes.count) + row) }
 
   @inline(__always)
   func store(at result: UnsafeMutablePointer<Float>) {
@@ -116,28 +139,36 @@ private func forEachDenseTile(_ step: UnsafePointer<tlnk_step>, _ body: (Int, In
   while done < vectors {
     let left = vectors &- done
     // Two twos are better than a three and a one.
-    let count = left == 4 ? 2 : left < widestDenseTile ? left : widestDenseTile
+    let widest = widestDenseTile == 3 && left == 4 ? 2 : widestDenseTile
+    let count = left < widest ? left : widest
     body(done &* Lanes.count, count &* Lanes.count)
     done &+= count
   }
 }
 
-/// Calls with each row's sums of a tile that is `width` wide.
+/// Calls with room for the sums of the widest and highest tile.
+@inline(__always)
+private func withDenseSums(_ body: (UnsafeMutablePointer<Float>) -> Void) {
+  var memory = (zeroSums(), zeroSums())
+  withUnsafeMutableBytes(of: &memory) { body($0.baseAddress!.assumingMemoryBound(to: Float.self)) }
+}
+
+/// Computes the sums of a tile that is `width` wide, and calls with each row.
 @inline(__always)
 private func forEachRow(
-  _ panel: DensePanel, width: Int, _ body: (Int, UnsafePointer<Float>) -> Void
+  _ panel: DensePanel, width: Int, _ sums: UnsafeMutablePointer<Float>,
+  _ body: (Int, UnsafeMutablePointer<Float>) -> Void
 ) {
-  // Room for the widest and highest tile.
-  var memory = (zeroSums(), zeroSums())
-  withUnsafeMutableBytes(of: &memory) {
-    let sums = $0.baseAddress!.assumingMemoryBound(to: Float.self)
-    switch width / Lanes.count {
-    case 1: densePanel(Tile1.self, panel, sums)
+  switch width / Lanes.count {
+  case 1: densePanel(Tile1.self, panel, sums)
+  #if TLN_AVX2
+    default: densePanel(Tile2.self, panel, sums)
+  #else
     case 2: densePanel(Tile2.self, panel, sums)
     default: densePanel(Tile3.self, panel, sums)
-    }
-    for row in 0..<panel.rows { body(row, sums + row &* width) }
+  #endif
   }
+  for row in 0..<panel.rows { body(row, sums + row &* width) }
 }
 
 /// h = max(x w1 + b1, 0) for samples first ..< last.
@@ -147,14 +178,17 @@ func denseForward(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
   var start = first
   while start < last {
     let end = start &+ 128 < last ? start &+ 128 : last
-    forEachDenseTile(step) { denseForward(step, column: $0, width: $1, first: start, last: end) }
+    withDenseSums { sums in
+      forEachDenseTile(step) { denseForward(step, sums, column: $0, width: $1, start, end) }
+    }
     start = end
   }
 }
 
 @inline(never)
 private func denseForward(
-  _ step: UnsafePointer<tlnk_step>, column: Int, width: Int, first: Int, last: Int
+  _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>, column: Int, width: Int,
+  _ first: Int, _ last: Int
 ) {
   let s = step.pointee
   let length = panelLength(s.inputs)
@@ -170,7 +204,7 @@ private func denseForward(
         a: s.row(sample, as: Float.self) + start, aRow: s.x_stride / 4, aTerm: 1,
         b: UnsafePointer(s.w1!) + (start &* s.stride &+ column), bTerm: s.stride, terms: end &- start,
         rows: last &- sample < denseRows ? last &- sample : denseRows)
-      forEachRow(panel, width: width) { row, sums in
+      forEachRow(panel, width: width, sums) { row, sums in
         let h = s.h! + ((sample &+ row) &* s.stride &+ column)
         let before = start == 0 ? bias : UnsafePointer(h)
         forEachVector(width) {
@@ -193,62 +227,59 @@ private func forEachVector(_ width: Int, _ body: (Int) -> Void) {
   }
 }
 
-/// Gradient and update of w1 for inputs first ..< last.
+/// Gradient and update of w1 for inputs first ..< last. What is left of a panel before the next one begins
+/// stays in g1, which for these inputs is small enough for the second-level cache.
 func denseUpdate(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
-  forEachDenseTile(step) { denseUpdate(step, column: $0, width: $1, first: first, last: last) }
-}
-
-@inline(never)
-private func denseUpdate(
-  _ step: UnsafePointer<tlnk_step>, column: Int, width: Int, first: Int, last: Int
-) {
-  let s = step.pointee
-  let length = panelLength(s.rows)
-  let isPlain = isPlain(step)
-  let minusRate = Lanes(repeating: s.minus_learning_rate)
-  let momentum = Lanes(repeating: s.momentum)
+  let rows = step.pointee.rows
+  let length = panelLength(rows)
   var start = 0
-  // A panel's gradients stay in the first-level cache for all inputs.
-  while start < s.rows {
-    let end = start &+ length < s.rows ? start &+ length : s.rows
-    let isLast = end == s.rows
-    var input = first
-    while input < last {
-      let panel = DensePanel(
-        a: s.row(start, as: Float.self) + input, aRow: 1, aTerm: s.x_stride / 4,
-        b: UnsafePointer(s.d_h!) + (start &* s.stride &+ column), bTerm: s.stride,
-        terms: end &- start, rows: last &- input < denseRows ? last &- input : denseRows)
-      let place = input &* s.stride &+ column
-      if isLast { prefetch(step, place, rows: panel.rows, width: width) }
-      forEachRow(panel, width: width) { row, sums in
-        let place = place &+ row &* s.stride
-        let (w, v) = (s.w1! + place, s.v1! + place)
-        if isLast && isPlain && start == 0 {
-          forEachVector(width) {
-            updatePlain(Lanes(at: sums + $0), w + $0, v + $0, minusRate, momentum)
-          }
-        } else if isLast && isPlain {
-          forEachVector(width) {
-            let g = Lanes(at: s.g1! + (place &+ $0)) + Lanes(at: sums + $0)
-            updatePlain(g, w + $0, v + $0, minusRate, momentum)
-          }
-        } else {
-          let sums = UnsafeMutablePointer(mutating: sums)
-          if start > 0 {
-            forEachVector(width) {
-              (Lanes(at: s.g1! + (place &+ $0)) + Lanes(at: sums + $0)).store(at: sums + $0)
-            }
-          }
-          if isLast {
-            update(sums, w, v, count: width, step)
-          } else {
-            forEachVector(width) { Lanes(at: sums + $0).store(at: s.g1! + (place &+ $0)) }
-          }
-        }
-      }
-      input &+= denseRows
+  while start < rows {
+    let end = start &+ length < rows ? start &+ length : rows
+    withDenseSums { sums in
+      forEachDenseTile(step) { denseUpdate(step, sums, column: $0, width: $1, first, last, start, end) }
     }
     start = end
+  }
+}
+
+/// The part of samples start ..< end.
+@inline(never)
+private func denseUpdate(
+  _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>, column: Int, width: Int,
+  _ first: Int, _ last: Int, _ start: Int, _ end: Int
+) {
+  let s = step.pointee
+  let isLast = end == s.rows
+  let isPlain = isLast && isPlain(step)
+  let minusRate = Lanes(repeating: s.minus_learning_rate)
+  let momentum = Lanes(repeating: s.momentum)
+  var input = first
+  // The panel's gradients stay in the first-level cache for all inputs.
+  while input < last {
+    let panel = DensePanel(
+      a: s.row(start, as: Float.self) + input, aRow: 1, aTerm: s.x_stride / 4,
+      b: UnsafePointer(s.d_h!) + (start &* s.stride &+ column), bTerm: s.stride,
+      terms: end &- start, rows: last &- input < denseRows ? last &- input : denseRows)
+    let place = input &* s.stride &+ column
+    if isLast { prefetch(step, place, rows: panel.rows, width: width) }
+    forEachRow(panel, width: width, sums) { row, sums in
+      let place = place &+ row &* s.stride
+      let (w, v) = (s.w1! + place, s.v1! + place)
+      // The first panel has nothing before it.
+      let before = start > 0 ? UnsafePointer(s.g1! + place) : nil
+      let g = isLast ? sums : s.g1! + place
+      forEachVector(width) {
+        var sum = Lanes(at: sums + $0)
+        if let before { sum = Lanes(at: before + $0) + sum }
+        if isPlain {
+          updatePlain(sum, w + $0, v + $0, minusRate, momentum)
+        } else {
+          sum.store(at: g + $0)
+        }
+      }
+      if isLast && !isPlain { update(g, w, v, count: width, step) }
+    }
+    input &+= denseRows
   }
 }
 

@@ -40,3 +40,16 @@ extension tlnk_step {
     F.value(row(sample, as: F.Element.self)[input], byte_values!)
   }
 }
+
+/// What `count` bytes stand for.
+func valuesOfBytes(_ bytes: UnsafePointer<UInt8>, _ values: UnsafeMutablePointer<Float>, count: Int) {
+  var index = 0
+  while index &+ 16 <= count {
+    tlnk_values_of_bytes_16(bytes + index, values + index)
+    index &+= 16
+  }
+  while index < count {
+    values[index] = Float(bytes[index]) / 255
+    index &+= 1
+  }
+}

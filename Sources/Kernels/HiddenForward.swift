@@ -120,7 +120,7 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
       let h = s.h! + (sample &* s.stride &+ column)
       let order = dotOrder(s, sample, column: 0)
       if T.fitsFourTimes && T.width > Lanes.count && order.lanes == 4 && isDense(step, sample) {
-        denseDots(tile, step, column, sample, order, h)
+        dotsOfDenseRow(tile, step, column, sample, order, h)
       } else {
         dots(tile, step, column, sample, order, h)
       }
@@ -200,7 +200,7 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
 
   /// Dots in four lanes of all features, zero or not, in one go through the weights.
   @inline(never)
-  private static func denseDots<T: Tile>(
+  private static func dotsOfDenseRow<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int, _ order: DotOrder,
     _ result: UnsafeMutablePointer<Float>
   ) {

@@ -40,7 +40,9 @@ public import CKernels
       }
     }
     out.pointee.dense.forward = { step, first, last in
-      if isDots(step!) {
+      if isDots(step!) && denseDotsApply(step!) {
+        denseDots(step!, first: first, last: last)
+      } else if isDots(step!) {
         forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
       } else {
         denseForward(step!, first: first, last: last)
@@ -84,10 +86,12 @@ public import CKernels
         transposePresent(step!, first: first, last: last)
       },
       update: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) })
-    var dense = sparse
+    var dense = tlnk_hidden_kernels()
     #if TLN_AVX2 || arch(arm64)
       dense.forward = { step, first, last in
-        if isDots(step!) {
+        if isDots(step!) && denseDotsApply(step!) {
+          denseDots(step!, first: first, last: last)
+        } else if isDots(step!) {
           forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
           denseForward(step!, first: first, last: last)
@@ -121,6 +125,7 @@ public import CKernels
         update: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) }),
       sparse_f32: sparse,
       dense: dense,
+      to_floats: { valuesOfBytes($0!, $1!, count: $2) },
       logits: { logits($0!.pointee, first: $1, last: $2) },
       loss: { loss($0!.pointee, first: $1, last: $2) },
       logits_need_w2_t: { logitsNeedTransposedWeights(batch: $0, hidden: $1, outputs: $2) ? 1 : 0 },

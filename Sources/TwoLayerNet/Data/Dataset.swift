@@ -22,6 +22,8 @@ public final class Dataset {
   private let labels: Buffer<Int32>
   /// The largest label, or -1 if there are none.
   let largestLabel: Int
+  /// The share of features that are not zero, as a sample of the rows has it.
+  let density: Float
   /// The features, if this dataset owns them; else empty.
   private let storage: Buffer<UInt8>
   /// The dataset that owns the features, if this is a part of another.
@@ -43,6 +45,9 @@ public final class Dataset {
     self.columns = columns
     self.featureType = type
     self.rowStride = rowStride
+    density = sampledDensity(of: type, rows: rows, columns: columns, limit: 64) {
+      features + $0 &* rowStride
+    }
     var largest: Int32 = -1
     for index in 0..<labels.count where labels[index] > largest { largest = labels[index] }
     largestLabel = Int(largest)

@@ -72,6 +72,21 @@ final class CPUEngine: Engine {
     parameters.write(parameter, from: values)
   }
 
+  /// The form for the rows of a dataset, and for rows of the caller's.
+  func form(_ dataset: Dataset) -> FeatureForm {
+    FeatureForm(dataset.featureType, density: dataset.density, hidden: shape.hidden, kernels)
+  }
+
+  func form(_ features: UnsafePointer<Float>, rows: Int) -> FeatureForm {
+    let inputs = shape.input
+    // For a single row the dense kernels look at it themselves.
+    if rows == 1 { return FeatureForm(.f32, density: 1, hidden: shape.hidden, kernels) }
+    let share = sampledDensity(of: .f32, rows: rows, columns: inputs, limit: 16) {
+      UnsafeRawPointer(features + $0 &* inputs)
+    }
+    return FeatureForm(.f32, density: share, hidden: shape.hidden, kernels)
+  }
+
   func makeOptimizer(_ sgd: SGD) throws(Failure) -> any Optimizer {
     try CPUOptimizer.make(self, sgd)
   }
@@ -92,7 +107,7 @@ extension CPUEngine {
     let outputs = shape.output
     let source = InferenceWork.Source(
       features: UnsafeRawPointer(features), rowStride: shape.input &* 4, labels: nil, rows: rows)
-    try forEachPass(source, .f32) { work, first, count in
+    try forEachPass(source, form(features, rows: rows)) { work, first, count in
       let step = work.workspace.step
       for row in 0..<count {
         for output in 0..<outputs {
@@ -108,7 +123,7 @@ extension CPUEngine {
     let labels = dataset.labelBase
     let source = InferenceWork.Source(
       features: dataset.features, rowStride: dataset.rowStride, labels: labels, rows: dataset.rows)
-    try forEachPass(source, dataset.featureType) { work, first, count in
+    try forEachPass(source, form(dataset)) { work, first, count in
       let step = work.workspace.step
       for row in 0..<count {
         let predicted = largestIndex(step.logits + row, spacing: step.capacity, count: shape.output)
@@ -121,12 +136,12 @@ extension CPUEngine {
   }
 
   private func forEachPass(
-    _ source: InferenceWork.Source, _ type: FeatureType, _ body: (InferenceWork, Int, Int) -> Void
+    _ source: InferenceWork.Source, _ form: FeatureForm, _ body: (InferenceWork, Int, Int) -> Void
   ) throws(Failure) {
     let rows = source.rows
     let wanted = min(threads(forRows: rows, passes: 1), pool.limit)
     let limit = min(128 &* wanted, InferenceWork.rowLimit)
-    let work = try takeWork(rows: min(rows, limit), type)
+    let work = try takeWork(rows: min(rows, limit), form)
     var first = 0
     while first < rows {
       let count = min(rows &- first, limit)
@@ -138,13 +153,13 @@ extension CPUEngine {
   }
 
   /// Working memory of our own: what the last caller left, if it fits, else new.
-  private func takeWork(rows: Int, _ type: FeatureType) throws(Failure) -> InferenceWork {
+  private func takeWork(rows: Int, _ form: FeatureForm) throws(Failure) -> InferenceWork {
     if let left = spare.exchange(nil, ordering: .acquiring) {
       let work = Unmanaged<InferenceWork>.fromOpaque(left).takeRetainedValue()
-      if work.workspace.fits(rows: rows, type) { return work }
+      if work.workspace.fits(rows: rows, form) { return work }
     }
     return InferenceWork(
-      self, try Workspace.make(layout, rows: rows, featureType: type, training: false))
+      self, try Workspace.make(layout, rows: rows, form: form, training: false))
   }
 
   private func returnWork(_ work: InferenceWork) {
@@ -197,14 +212,14 @@ final class InferenceWork: Job {
     let last = min(first &+ rowsPerTask, workspace.step.rows)
     let row = source.features + (workspace.step.first_row &+ first) &* source.rowStride
     for index in first..<last {
-      workspace.gather(row + (index &- first) &* source.rowStride, into: index)
+      workspace.gather(row + (index &- first) &* source.rowStride, into: index, kernels)
     }
     if let labels = source.labels {
       let batch = labels + workspace.step.first_row
       for index in first..<last { workspace.labels[index] = batch[index] }
     }
     withUnsafePointer(to: workspace.step) { step in
-      workspace.kernels(kernels).forward(step, first, last)
+      workspace.form.kernels(kernels).forward(step, first, last)
       kernels.logits(step, first, last)
       if source.labels != nil { kernels.loss(step, first, last) }
     }

@@ -24,10 +24,15 @@ final class CPUOptimizer: Job, Optimizer {
     case arrays(UnsafePointer<Float>, UnsafePointer<Int64>)
   }
 
-  /// Inputs whose weights one task of the second region updates: few, because no two take as long, and an
-  /// even number, because the kernels take them in pairs; of a large network not so few that there would be
-  /// thousands of tasks.
-  private var inputsPerTask: Int { max(28, roundedUp(engine.shape.input / 256, to: 2)) }
+  /// Inputs whose weights one task of the second region updates. Of sparse ones few, because no two tasks
+  /// take as long, and an even number, because the kernels take them in pairs; of a large network not so
+  /// few that there would be thousands of tasks.
+  private var inputsPerTask: Int {
+    max(workspace.form.isDense ? 112 : 28, roundedUp(engine.shape.input / 256, to: 2))
+  }
+
+  /// What is done with dense rows one after the other finds them in the cache if they are not too many.
+  private static let denseRowsPerTask = 128
 
   private init(
     _ engine: CPUEngine, _ sgd: SGD, momentum: consuming CPUParameters, workspace: Workspace
@@ -40,7 +45,8 @@ final class CPUOptimizer: Job, Optimizer {
 
   static func make(_ engine: CPUEngine, _ sgd: SGD) throws(Failure) -> CPUOptimizer {
     let momentum = try CPUParameters(engine.layout)
-    let workspace = try Workspace.make(engine.layout, rows: 1, featureType: .f32, training: true)
+    let form = FeatureForm(.f32, density: 1, hidden: engine.shape.hidden, engine.kernels)
+    let workspace = try Workspace.make(engine.layout, rows: 1, form: form, training: true)
     return CPUOptimizer(engine, sgd, momentum: momentum, workspace: workspace)
   }
 
@@ -57,7 +63,7 @@ final class CPUOptimizer: Job, Optimizer {
     _ dataset: Dataset, order: UnsafeBufferPointer<UInt32>, batchSize: Int,
     losses: UnsafeMutableBufferPointer<Float>
   ) throws(Failure) -> Int {
-    try prepare(rows: min(batchSize, order.count), dataset.featureType)
+    try prepare(rows: min(batchSize, order.count), engine.form(dataset))
     var first = 0
     for index in 0..<losses.count {
       let rows = min(batchSize, order.count &- first)
@@ -72,15 +78,15 @@ final class CPUOptimizer: Job, Optimizer {
   func step(
     _ features: UnsafePointer<Float>, labels: UnsafePointer<Int64>, rows: Int
   ) throws(Failure) -> Float {
-    try prepare(rows: rows, .f32)
+    try prepare(rows: rows, engine.form(features, rows: rows))
     source = .arrays(features, labels)
     return step(rows: rows)
   }
 
-  /// Makes sure that the workspace holds batches of this size.
-  private func prepare(rows: Int, _ type: FeatureType) throws(Failure) {
-    if workspace.fits(rows: rows, type) && (rows <= 192 || workspace.step.g1 != nil) { return }
-    workspace = try Workspace.make(engine.layout, rows: rows, featureType: type, training: true)
+  /// Makes sure that the workspace holds batches of this size in this form.
+  private func prepare(rows: Int, _ form: FeatureForm) throws(Failure) {
+    if workspace.fits(rows: rows, form) && (rows <= 192 || workspace.step.g1 != nil) { return }
+    workspace = try Workspace.make(engine.layout, rows: rows, form: form, training: true)
   }
 
   /// One step on the batch in the workspace. If the loss is not finite nothing is updated.
@@ -89,7 +95,8 @@ final class CPUOptimizer: Job, Optimizer {
     let useful = min(engine.threads(forRows: rows, passes: 1), engine.pool.limit)
     let threads = pace.isAlone ? 1 : useful
     let begin = useful > 1 ? nanoseconds() : 0
-    sampleTasks = min(threads, (rows &+ 15) / 16)
+    let wanted = workspace.form.isDense ? max(threads, min(rows / Self.denseRowsPerTask, 4096)) : threads
+    sampleTasks = min(wanted, (rows &+ 15) / 16)
     workspace.prepareLogits(engine.kernels)
     region = .samples
     engine.pool.run(self, tasks: sampleTasks, threads: threads)
@@ -131,7 +138,7 @@ final class CPUOptimizer: Job, Optimizer {
 
   override func perform(_ task: Int) {
     let kernels = engine.kernels
-    let hidden = workspace.kernels(kernels)
+    let hidden = workspace.form.kernels(kernels)
     withUnsafePointer(to: workspace.step) { step in
       switch region {
       case .samples:
@@ -159,7 +166,7 @@ final class CPUOptimizer: Job, Optimizer {
 // Bringing the rows of a batch together.
 extension CPUOptimizer {
   private func gather(_ first: Int, _ last: Int) {
-    let workspace = workspace
+    let (workspace, kernels) = (workspace, engine.kernels)
     switch source {
     case .none: break
     case .dataset(let dataset, let order):
@@ -168,7 +175,7 @@ extension CPUOptimizer {
       let asks = order.count > rows && dataset.rowByteCount <= Self.largestAskedRow
       for row in first..<last {
         let index = Int(order[row])
-        workspace.gather(features + index &* stride, into: row)
+        workspace.gather(features + index &* stride, into: row, kernels)
         batchLabels[row] = labels[index]
         guard asks else { continue }
         // A smaller last batch has no next row for each.
@@ -182,19 +189,20 @@ extension CPUOptimizer {
       }
     case .arrays(let features, let labels):
       for row in first..<last {
-        workspace.gather(UnsafeRawPointer(features + row &* engine.shape.input), into: row)
+        let features = UnsafeRawPointer(features + row &* engine.shape.input)
+        workspace.gather(features, into: row, kernels)
         workspace.labels[row] = Int32(truncatingIfNeeded: labels[row])
       }
     }
   }
 
-  /// Rows come from anywhere in memory, so those of the next batch are asked for early: by the kernels for
-  /// bytes while they work on this one's, or before. Rows that do not fit in the second-level cache a
+  /// Rows come from anywhere in memory, so those of the next batch are asked for early: by the sparse
+  /// kernels while they work on this one's, or before. Rows that do not fit in the second-level cache a
   /// hundred at a time are left to the hardware.
   private static let largestAskedRow = 4096
 
   private var kernelsAskForNextRows: Bool {
-    guard case .dataset(let dataset, let order) = source, workspace.featureType == .u8 else {
+    guard case .dataset(let dataset, let order) = source, !workspace.form.isDense else {
       return false
     }
     return order.count > workspace.step.rows && dataset.rowByteCount <= Self.largestAskedRow
