@@ -8,6 +8,7 @@ import ctypes
 import pathlib
 import sys
 import threading
+import time
 
 INPUT, ROWS = 784, 100
 
@@ -15,6 +16,14 @@ INPUT, ROWS = 784, 100
 def status(key: str) -> int:
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith(key + ":")))
+
+
+def wait_for_threads(count: int) -> bool:
+    """A joined thread may be counted for a moment still: the kernel wakes who joins it before it is gone."""
+    deadline = time.monotonic() + 10
+    while status("Threads") != count and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return status("Threads") == count
 
 
 def use(path: str, directory: str) -> None:
@@ -27,7 +36,7 @@ def use(path: str, directory: str) -> None:
         has_failed.set()
         ends.wait()
 
-    other = threading.Thread(target=fail)
+    other = threading.Thread(target=fail, daemon=True)
     other.start()
     has_failed.wait()
     network, trainer = ctypes.c_void_p(), ctypes.c_void_p()
@@ -39,7 +48,7 @@ def use(path: str, directory: str) -> None:
     assert library.tln_trainer_step(trainer, None, labels, ctypes.c_int64(ROWS), None) == 1
     library.tln_trainer_free(trainer)
     library.tln_network_free(network)
-    assert status("Threads") == 2, "the library's threads have not ended"
+    assert wait_for_threads(2), "the library's threads have not ended"
     _ctypes.dlclose(library._handle)
     assert "libtwolayernet" not in pathlib.Path("/proc/self/maps").read_text(), "the library is still there"
     ends.set()
