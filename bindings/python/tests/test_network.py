@@ -51,13 +51,24 @@ def test_every_layout_of_features_gives_the_same(network):
     assert np.array_equal(network.logits(big_endian), expected)
 
 
+@pytest.mark.parametrize("dtype", ["?", "i1", "u2", "i4", "i8", ">i8", "u8", "f2", "f8", "g"])
+def test_other_numbers_are_the_floats_that_they_are(network, dtype):
+    """Only bytes are divided by 255."""
+    x = np.random.default_rng(1).integers(0, 2, (8, 6))
+    expected = network.logits(x.astype(np.float32))
+    assert np.array_equal(network.logits(x.astype(dtype)), expected)
+    assert np.array_equal(network.logits(x.astype(dtype).tolist()), expected)
+    assert np.array_equal(twolayernet.Dataset(x.astype(dtype)).features(), x)
+
+
 @pytest.mark.parametrize(
     "features, error, word",
     [
         (np.zeros((2, 7), np.float32), ValueError, "7 columns"),
         (np.zeros(6, np.float32), ValueError, "shape"),
         (np.zeros((0, 6), np.float32), ValueError, "empty"),
-        (np.zeros((2, 6), np.int64), TypeError, "ambiguous"),
+        (np.zeros((2, 6), complex), TypeError, "complex128"),
+        (np.full((2, 6), None), TypeError, "object"),
         (np.array([["a"] * 6]), TypeError, "numbers"),
         (np.full((2, 6), np.nan, np.float32), TwoLayerNetError, "not finite"),
     ],
@@ -92,6 +103,34 @@ def test_other_wrong_arguments():
         network.set_parameter("layers.0.bias", [1, 2, 3])
     with pytest.raises(TwoLayerNetError, match="finite"):
         network.set_parameter("layers.0.bias", [1, np.inf])
+
+
+@pytest.mark.parametrize("data", [5, 2**40, "text", [1, 2], None])
+def test_bytes_are_bytes(data):
+    with pytest.raises(TypeError, match=f"bytes of a file, not {type(data).__name__}"):
+        Network.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "wrong, error, word",
+    [
+        (3, TypeError, "mapping"),
+        ({}, KeyError, "none"),
+        ({"layers.2.bias": [1, 2, 3]}, ValueError, "shape"),
+        ({"layers.2.bias": ["a", "b"]}, TypeError, "numbers"),
+        ({"layers.2.bias": [1, np.nan]}, ValueError, "finite"),
+        ({"more": [1]}, KeyError, "more"),
+    ],
+)
+def test_a_wrong_state_replaces_nothing(wrong, error, word):
+    network = Network(3, 2, 2)
+    before = network.state_dict()
+    state = wrong
+    if wrong and isinstance(wrong, dict):
+        state = {**{name: values + 1 for name, values in before.items()}, **wrong}
+    with pytest.raises(error, match=word):
+        network.load_state_dict(state)
+    assert all(np.array_equal(network.parameter(name), values) for name, values in before.items())
 
 
 def test_devices():

@@ -248,6 +248,25 @@ def int64(name: str, value: Any) -> int:
     return int(number)
 
 
+def real(name: str, value: Any) -> float:
+    """A number that C takes as a double; what the library thinks of it is the library's business."""
+    if not isinstance(value, str) and hasattr(value, "__float__"):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass  # such as an array of several numbers
+        except OverflowError:
+            raise ValueError(f"{name} is too large") from None
+    raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """A truth value; the text "no" is none."""
+    if isinstance(value, (str, bytes)) or value is None:
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
 def seed64(seed: int) -> int:
     """A seed as the C interface takes it; a negative one counts as its two's complement."""
     if not hasattr(seed, "__index__"):

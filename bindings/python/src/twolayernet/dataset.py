@@ -25,11 +25,11 @@ class Dataset(Owner):
     Parameters
     ----------
     features : array_like, [rows, ...]
-        uint8 (used as value / 255, as torchvision's ToTensor does) or floating point (used as float32;
-        finite). Axes after the first are flattened. A NumPy array, or anything that shares its memory
-        by ``__array_interface__`` or DLPack (such as a tensor of PyTorch's on the CPU).
+        uint8 is used as value / 255, as torchvision's ToTensor does; every other type of number as the
+        float32 that it is. Finite. Axes after the first are flattened. A NumPy array, or anything that
+        shares its memory by ``__array_interface__`` or DLPack (such as a tensor of PyTorch's on the CPU).
     labels : array_like of integers, [rows], optional
-        Classes, counted from 0, of any integer type.
+        Classes, counted from 0, of any integer type, or bools.
     copy : bool, default False
         uint8 and float32 arrays whose rows are contiguous are borrowed, not copied: do not change them
         while the dataset is in use, or have them copied. Others are copied once in any case.
@@ -37,8 +37,7 @@ class Dataset(Owner):
     Raises
     ------
     TypeError
-        For features that are no numbers, or integers other than uint8 (is 255 white or 255.0?); labels
-        that are no integers; arrays on a GPU.
+        For features that are no real numbers; labels that are no integers; arrays on a GPU.
     ValueError
         For arrays of a wrong shape, labels that are negative or above 2**24, features that are not
         finite.
@@ -178,7 +177,8 @@ class Dataset(Owner):
         return values
 
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
-        first, last, _ = slice(int64("start", start), stop).indices(self._shape[0])
+        end = None if stop is None else int64("stop", stop)
+        first, last, _ = slice(int64("start", start), end).indices(self._shape[0])
         return first, max(last - first, 0)
 
     def __repr__(self) -> str:

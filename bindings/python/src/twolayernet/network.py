@@ -138,7 +138,10 @@ class Network(Owner):
         -------
         Network
         """
-        data = bytes(data)
+        try:
+            data = bytes(memoryview(data))
+        except TypeError:
+            raise TypeError(f"data must be the bytes of a file, not {type(data).__name__}") from None
         handle = ctypes.c_void_p()
         options = _options(device, threads)
         check(lib.tln_network_load_memory(data, len(data), ctypes.byref(options), ctypes.byref(handle)))
@@ -298,13 +301,17 @@ class Network(Owner):
         TypeError, ValueError
             For anything else.
         """
+        array = self._parameter_values(name, values)
+        check(lib.tln_network_set_parameter(self._handle, name.encode(), array.ctypes.data, array.size))
+
+    def _parameter_values(self, name: str, values: Any) -> npt.NDArray[np.float32]:
+        """Values that the parameter can take."""
         array = as_array(values, name)
         if array.shape != self.parameter_shape(name):
             raise ValueError(f"{name} has the shape {self.parameter_shape(name)}, not {array.shape}")
         if array.dtype.kind not in "uif":
             raise TypeError(f"{name} must be numbers, not {array.dtype}")
-        array = packed_floats(array)
-        check(lib.tln_network_set_parameter(self._handle, name.encode(), array.ctypes.data, array.size))
+        return packed_floats(array)
 
     def state_dict(self) -> dict[str, npt.NDArray[np.float32]]:
         """Copies of all parameters by name.
@@ -329,12 +336,19 @@ class Network(Owner):
         KeyError
             If the names are not exactly `PARAMETERS`.
         TypeError, ValueError
-            As for `set_parameter`; the parameters before that one have been replaced.
+            As for `set_parameter`; then no parameter has been replaced.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping of names to arrays, not {type(state).__name__}")
         if set(state) != set(self.PARAMETERS):
-            raise KeyError(f"the keys must be {', '.join(self.PARAMETERS)}, not {', '.join(state)}")
-        for name, values in state.items():
-            self.set_parameter(name, values)
+            names = ", ".join(map(str, state)) or "none"
+            raise KeyError(f"the keys must be {', '.join(self.PARAMETERS)}, not {names}")
+        arrays = {name: self._parameter_values(name, state[name]) for name in self.PARAMETERS}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} is not finite everywhere")
+        for name, array in arrays.items():
+            self.set_parameter(name, array)
 
     def logits(self, features: Any) -> npt.NDArray[np.float32]:
         """The outputs before the softmax.
