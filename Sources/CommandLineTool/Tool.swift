@@ -24,12 +24,22 @@ struct Tool: ParsableCommand {
     ])
 
   static func main() {
+    Startup.occupyStandardDescriptors()
+    if let complaint = Startup.complaint(commandNames) {
+      Console.error("\(complaint) (see 'twolayernet --help')")
+      CSystem.exit(ExitCode.validationFailure.rawValue)
+    }
     do {
       var command = try parseAsRoot()
       try command.run()
     } catch {
       leave(error)
     }
+  }
+
+  /// What the commands are called: as their types.
+  private static var commandNames: [String] {
+    configuration.subcommands.map { $0.configuration.commandName ?? "\($0)".lowercased() }
   }
 
   /// Ends the program: 0 after help, 64 for wrong usage, 128 + signal if interrupted, else 1.

@@ -146,14 +146,40 @@ def test_pictures_are_scaled(
     assert np.allclose(answer(run, digits_model, "b.pgm"), answer(run, digits_model, "c.pgm"), atol=1e-5)
 
 
+def test_what_is_added_around_an_inverted_picture_is_black(
+    run: Run, digits_model: Path, tmp_path: Path
+) -> None:
+    wide = np.random.default_rng(1).integers(0, 256, (4, 8))
+    (tmp_path / "dark.pgm").write_bytes(pgm(wide))
+    (tmp_path / "bright.pgm").write_bytes(pgm(255 - wide))
+    expected = answer(run, digits_model, "dark.pgm")
+    assert np.allclose(answer(run, digits_model, "bright.pgm", "--invert"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",)])
+def test_a_picture_on_standard_input(
+    run: Run, digits_model: Path, picture: np.ndarray, expected: np.ndarray, arguments: tuple[str, ...]
+) -> None:
+    for file in [pgm(picture), png(picture[..., None].astype(int), 0, 8)]:
+        assert np.allclose(answer(run, digits_model, *arguments, stdin=file), expected, atol=1e-6)
+    inverted = answer(run, digits_model, "--invert", *arguments, stdin=pgm(255 - picture))
+    assert np.allclose(inverted, expected, atol=1e-5)
+    numbers = (1 - picture / np.float32(255)).astype(np.float32).tobytes()
+    assert np.allclose(answer(run, digits_model, "--invert", stdin=numbers), expected, atol=1e-5)
+    assert "cut off" in refusal(
+        run("predict", "--model", digits_model, *arguments, stdin=pgm(picture)[:-1], code=1)
+    )
+
+
 def test_idx(run: Run, images: tuple[Path, str]) -> None:
     directory, name = images
     run("train", "--data", directory, "--dataset", name, "--epochs", 1, "--quiet")
     file = directory / "t10k-images-idx3-ubyte.gz"
     both = answer(run, Path("mnist.pth"), file, "--index", 3, "--index", 0)
     assert np.array_equal(both[1:], answer(run, Path("mnist.pth"), file))
-    for index in ["10000", "-1"]:
-        refusal(run("predict", file, "--index", index, code=1))
+    for index in ["10000", "-1", str(2**62)]:
+        message = refusal(run("predict", file, "--index", index, code=1))
+        assert f"no image {index}" in message and "10000 images count from 0" in message
 
 
 def test_words_for_people(run: Run, digits_model: Path, tmp_path: Path, picture: np.ndarray) -> None:

@@ -42,9 +42,10 @@ final class ProgressLine {
       let head = "epoch \(progress.epoch)/\(epochs) "
       // A line that does not fit would be broken in two, and could not be redrawn.
       let room = Console.columns - 1 - head.count - 1 - facts.count
-      let bar = Self.bar(Double(progress.rowsDone) / Double(rows), width: min(max(room, 0), 24))
+      let width = min(max(room, 0), 24) / Letters.blockWidth
+      let bar = Self.bar(Double(progress.rowsDone) / Double(rows), width: width)
       let tail = room < 0 ? String(facts.prefix(max(facts.count + room, 0))) : facts
-      Console.write("\r\u{1B}[K\(head)\(bar) \(tail)")
+      Console.redrawLine("\(head)\(bar) \(tail)")
       isShown = true
     } else {
       Console.notice("epoch \(progress.epoch)/\(epochs)  \(facts)")
@@ -53,13 +54,14 @@ final class ProgressLine {
 
   /// Takes the line away, so that something else can be written.
   func clear() {
-    if isShown { Console.write("\r\u{1B}[K") }
+    if isShown { Console.clearLine() }
     isShown = false
   }
 
   private static func bar(_ part: Double, width: Int) -> String {
     let full = Int(Double(width) * min(max(part, 0), 1))
-    let rest = String(repeating: "─", count: width - full)
-    return Console.styled(String(repeating: "━", count: full), .green) + Console.styled(rest, .dim)
+    let rest = String(repeating: Letters.line.left, count: width - full)
+    return Console.styled(String(repeating: Letters.line.done, count: full), .green)
+      + Console.styled(rest, .dim)
   }
 }
