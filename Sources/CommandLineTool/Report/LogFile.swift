@@ -35,6 +35,10 @@ struct LogLine: Decodable {
         throw Failure(.badFile, "\(path) is not a log of a training: line \(index + 1)")
       }
       guard line.event == "epoch", let number = line.epoch else { continue }
+      guard (1...Int(Int32.max)).contains(number) else {
+        throw Failure(
+          .badFile, "\(path) is not a log of a training: line \(index + 1) is of epoch \(number)")
+      }
       // A training that was resumed from an earlier state tells some epochs anew.
       epochs.removeAll { $0.epoch! >= number }
       epochs.append(line)

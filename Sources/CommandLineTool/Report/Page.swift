@@ -55,7 +55,8 @@ struct ReportPage {
     table { border-collapse: collapse; font-variant-numeric: tabular-nums }
     td, th { padding: .25rem .6rem; text-align: right; border: 1px solid var(--line) }
     .gallery { display: flex; flex-wrap: wrap; gap: .6rem }
-    .gallery div { text-align: center; font-size: .8rem } img { image-rendering: pixelated }
+    .wide { overflow-x: auto }
+    .gallery div { text-align: center; font-size: .8rem; width: 4.8rem } img { image-rendering: pixelated }
     footer { margin: 3rem 0 1rem; opacity: .6 }
     """
 
@@ -63,6 +64,7 @@ struct ReportPage {
     if epochs.isEmpty { return "" }
     func curve(_ name: String, _ colour: Int, _ value: (LogLine) -> Double?) -> Chart.Curve? {
       let points = epochs.compactMap { line in value(line).map { (epoch: line.epoch!, value: $0) } }
+        .filter { abs($0.value) < Chart.Curve.valueLimit }
       return points.isEmpty ? nil : Chart.Curve(name: name, colour: colour, points: points)
     }
     let loss = [
@@ -74,8 +76,8 @@ struct ReportPage {
       curve("test", 2, { $0.testAccuracy.map { 100 * $0 } }),
     ]
     let charts = [
-      Chart(title: "Mean loss by epoch", curves: loss.compactMap { $0 }, digits: 3),
-      Chart(title: "Accuracy by epoch, in %", curves: accuracy.compactMap { $0 }, digits: 2),
+      Chart(title: "Mean loss by epoch", curves: loss.compactMap { $0 }),
+      Chart(title: "Accuracy by epoch, in %", curves: accuracy.compactMap { $0 }),
     ]
     return "<h2>Training</h2>\n" + charts.filter { !$0.curves.isEmpty }.map(\.html).joined()
   }
@@ -86,7 +88,7 @@ struct ReportPage {
     var text = """
       <h2>Confusion</h2>
       <p>Rows are what the images show, columns what the network said.</p>
-      <table id="confusion"><tr><th></th>
+      <div class="wide"><table id="confusion"><tr><th></th>
       """
     text += counts.indices.map { "<th>\($0)</th>" }.joined()
     text += "<th>precision</th><th>recall</th></tr>\n"
@@ -105,7 +107,7 @@ struct ReportPage {
       }
       text += "<td>\(percent(score.precision))</td><td>\(percent(score.recall))</td></tr>\n"
     }
-    return text + "</table>\n"
+    return text + "</table></div>\n"
   }
 
   private func mistakes() throws(Failure) -> String {
@@ -139,8 +141,8 @@ struct ReportPage {
     let shown = min(network.shape.hidden, Self.imageLimit)
     var text = """
       <h2>What the hidden units look for</h2>
-      <p>Weights of the first layer, \(shown) of \(network.shape.hidden) units: bright pixels where red \
-      excite the unit, where blue inhibit it.</p>
+      <p>Weights of the first layer, \(shown) of \(network.shape.hidden) units: a bright pixel excites the \
+      unit where it is red, and inhibits it where it is blue.</p>
       <div class="gallery" id="weights">\n
       """
     for unit in 0..<shown {
