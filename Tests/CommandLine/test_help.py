@@ -52,6 +52,8 @@ def test_the_man_page(run: Run, tmp_path: Path) -> None:
     for command in COMMANDS:
         assert f".SS twolayernet {command}" in page
     assert "twolayernet 1.2.3" in page
+    for name in ["fashion\\-mnist", "kmnist", "emnist\\-digits"]:
+        assert page.count(f" {name}") >= 4
     if shutil.which("groff"):
         result = subprocess.run(
             ["groff", "-man", "-Tascii", "-ww"], input=page, text=True, capture_output=True, check=True
