@@ -156,6 +156,39 @@ def test_what_is_added_around_an_inverted_picture_is_black(
     assert np.allclose(answer(run, digits_model, "bright.pgm", "--invert"), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("place", [(0, 0), (3, 50), (60, 20), (88, 68)])
+def test_a_digit_is_found_and_put_in_the_middle(
+    run: Run, digits_model: Path, tmp_path: Path, place: tuple[int, int]
+) -> None:
+    """Six of eight pixels large, as MNIST's are twenty of twenty-eight."""
+    ink = np.random.default_rng(5).integers(120, 256, (6, 6)).astype(float)
+    ink[:, :2] = 255
+    # Faint paper around it, which is no part of the digit.
+    canvas = np.full((100, 80), 20.0)
+    canvas[place[0] : place[0] + 12, place[1] : place[1] + 12] = np.kron(ink, np.ones((2, 2)))
+    (tmp_path / "a.pgm").write_bytes(pgm(canvas))
+    (tmp_path / "b.pgm").write_bytes(pgm(255 - canvas))
+    rows, columns = np.indices((6, 6)) + 0.5
+    top, left = (int(np.clip(round(4 - (ink * axis).sum() / ink.sum()), 0, 2)) for axis in (rows, columns))
+    square = np.zeros((8, 8), np.float32)
+    square[top : top + 6, left : left + 6] = ink / 255
+    expected = answer(run, digits_model, stdin=square.tobytes())
+    assert np.allclose(answer(run, digits_model, "--center", "a.pgm"), expected, atol=1e-5)
+    assert np.allclose(answer(run, digits_model, "--center", "--invert", "b.pgm"), expected, atol=1e-5)
+    assert not np.allclose(answer(run, digits_model, "a.pgm"), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 900), (900, 2)])
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_whatever_is_in_the_picture_can_be_centered(
+    run: Run, digits_model: Path, tmp_path: Path, size: tuple[int, int], value: int
+) -> None:
+    pixels = np.zeros(size)
+    pixels[-1, -1] = value
+    (tmp_path / "a.pgm").write_bytes(pgm(pixels))
+    assert len(answer(run, digits_model, "--center", "a.pgm")) == 1
+
+
 @pytest.mark.parametrize("arguments", [(), ("-",)])
 def test_a_picture_on_standard_input(
     run: Run, digits_model: Path, picture: np.ndarray, expected: np.ndarray, arguments: tuple[str, ...]

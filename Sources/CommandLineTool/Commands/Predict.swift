@@ -9,11 +9,12 @@ struct Predict: ParsableCommand {
     abstract: "Tell which digit a picture shows.",
     discussion: """
       Pictures are PNG or PGM, of any size: they are scaled to what the network takes. MNIST's digits are \
-      bright on dark; for dark on bright use --invert. Other files are IDX, raw or .gz. Without a file, or \
+      bright on dark; for dark on bright use --invert. For a digit that does not fill its picture use \
+      --center. Other files are IDX, raw or .gz. Without a file, or \
       for -, standard input is read: a picture, or numbers, as text or as binary float32.
 
       EXAMPLES
-        twolayernet predict seven.png --invert --show
+        twolayernet predict seven.png --invert --center --show
         twolayernet predict --index 0 --index 5 data/MNIST/raw/t10k-images-idx3-ubyte.gz
         twolayernet predict --invert - < seven.png
         python3 -c 'print("0 " * 784)' | twolayernet predict --json
@@ -33,6 +34,10 @@ struct Predict: ParsableCommand {
   @Flag(help: "Swap dark and bright.")
   var invert = false
 
+  @Flag(
+    help: "Cut the digit out of a picture, scale it and put it in the middle, as MNIST's digits were.")
+  var center = false
+
   @Flag(help: "Draw what the network sees.")
   var show = false
 
@@ -44,13 +49,14 @@ struct Predict: ParsableCommand {
   func run() throws {
     let network = try device.load(model)
     let inputs = network.shape.input
+    let preparation = Digit.Preparation(invert: invert, center: center)
     for file in files.isEmpty ? ["-"] : files {
       let digits: [Digit]
       if file == "-" {
         if isatty(STDIN_FILENO) == 1 { Console.notice("reading \(inputs) numbers from the keyboard") }
-        digits = try Digit.read(input: readStandardInput(), inputs: inputs, invert: invert)
+        digits = try Digit.read(input: readStandardInput(), inputs: inputs, preparation)
       } else {
-        digits = try Digit.read(file, inputs: inputs, indices: index, invert: invert)
+        digits = try Digit.read(file, inputs: inputs, indices: index, preparation)
       }
       for digit in digits { try tell(digit, network) }
     }

@@ -5,6 +5,13 @@ import TwoLayerNet
 
 /// One input of a network, and what to call it.
 struct Digit {
+  /// What is done to a picture before a network sees it.
+  struct Preparation {
+    var invert = false
+    /// Pictures only: datasets and numbers have been prepared already.
+    var center = false
+  }
+
   let name: String
   /// As many as the network has inputs.
   let features: [Float]
@@ -17,23 +24,27 @@ struct Digit {
 
   /// What a file holds: a PNG or PGM picture, or the rows `indices` (none: the first) of an IDX file.
   static func read(
-    _ path: String, inputs: Int, indices: [Int], invert: Bool
+    _ path: String, inputs: Int, indices: [Int], _ preparation: Preparation
   ) throws(Failure) -> [Digit] {
     let bytes = try readWhole(path)
-    if let digit = try picture(bytes, name: path, inputs: inputs, invert: invert) { return [digit] }
-    return try readIDX(path, inputs: inputs, indices: indices).map { $0.inverted(invert) }
+    if let digit = try picture(bytes, name: path, inputs: inputs, preparation) { return [digit] }
+    return try readIDX(path, inputs: inputs, indices: indices).map { $0.inverted(preparation.invert) }
   }
 
   /// What standard input holds: a PNG or PGM picture, or numbers.
-  static func read(input bytes: [UInt8], inputs: Int, invert: Bool) throws(Failure) -> [Digit] {
-    if let digit = try picture(bytes, name: "input", inputs: inputs, invert: invert) { return [digit] }
-    return try read(numbers: bytes, inputs: inputs).map { $0.inverted(invert) }
+  static func read(
+    input bytes: [UInt8], inputs: Int, _ preparation: Preparation
+  ) throws(Failure) -> [Digit] {
+    if let digit = try picture(bytes, name: "input", inputs: inputs, preparation) {
+      return [digit]
+    }
+    return try read(numbers: bytes, inputs: inputs).map { $0.inverted(preparation.invert) }
   }
 
   /// A PNG or PGM picture; nil if the bytes are neither. It is inverted before it is fitted: what is added
   /// around it is black in any case.
   private static func picture(
-    _ bytes: [UInt8], name: String, inputs: Int, invert: Bool
+    _ bytes: [UInt8], name: String, inputs: Int, _ preparation: Preparation
   ) throws(Failure) -> Digit? {
     var image: GrayImage
     if GrayImage.isPNG(bytes) {
@@ -47,8 +58,9 @@ struct Digit {
       throw Failure(
         .invalidArgument, "a picture cannot become \(inputs) inputs, which make no square")
     }
-    if invert { image.invert() }
-    return Digit(name: name, features: image.fitted(to: side).pixels)
+    if preparation.invert { image.invert() }
+    let fitted = preparation.center ? image.centered(in: side) : image.fitted(to: side)
+    return Digit(name: name, features: fitted.pixels)
   }
 
   private func inverted(_ isWanted: Bool) -> Digit {
