@@ -1,5 +1,8 @@
 """Networks: parameters, predictions, errors."""
 
+import os
+import pickle
+
 import numpy as np
 import pytest
 
@@ -131,6 +134,30 @@ def test_a_wrong_state_replaces_nothing(wrong, error, word):
     with pytest.raises(error, match=word):
         network.load_state_dict(state)
     assert all(np.array_equal(network.parameter(name), values) for name, values in before.items())
+
+
+def test_files_that_are_not_there_are_pythons_own_errors(network, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing\.pth") as caught:
+        Network.load(tmp_path / "missing.pth")
+    assert isinstance(caught.value, (TwoLayerNetError, OSError)) and caught.value.status_name == "TLN_IO_ERROR"
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is twolayernet.MissingFileError and str(again) == str(caught.value)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        network.save(tmp_path / "nowhere/a.pth")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        twolayernet.Dataset.open_idx(tmp_path / "missing")
+    if os.geteuid() != 0:
+        (tmp_path / "closed.pth").touch(mode=0)
+        with pytest.raises(PermissionError, match="closed"):
+            Network.load(tmp_path / "closed.pth")
+    with pytest.raises(OSError, match="regular file") as other:
+        Network.load(tmp_path)
+    assert type(other.value) is twolayernet.InputOutputError
+
+
+def test_the_module_lists_what_is_for_users():
+    names = [name for name in dir(twolayernet) if not name.startswith("__")]
+    assert set(twolayernet.__all__) - {"__version__"} == set(names) - {"TwoLayerNetClassifier", "plots"}
 
 
 def test_devices():

@@ -25,7 +25,7 @@ from ctypes import (
 )
 from typing import Any
 
-from .errors import BY_STATUS, TwoLayerNetError
+from .errors import BY_REASON, BY_STATUS, InputOutputError, TwoLayerNetError
 
 __version__ = "0.1.0"
 
@@ -220,6 +220,8 @@ def check(status: int) -> None:
         return
     message = lib.tln_last_error().decode("utf-8", "replace")
     kind = BY_STATUS.get(status, TwoLayerNetError)
+    if kind is InputOutputError:
+        kind = BY_REASON.get(message.rsplit(": ", 1)[-1], kind)
     raise kind(message, status, lib.tln_status_name(status).decode())
 
 
