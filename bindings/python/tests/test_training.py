@@ -1,5 +1,6 @@
 """Datasets and training: the same run as PyTorch's, and how it can be interrupted."""
 
+import copy
 import hashlib
 import json
 import os
@@ -104,6 +105,24 @@ def test_datasets_give_their_rows_back():
     assert np.array_equal(dataset.labels(-3), labels[-3:])
     with pytest.raises(TwoLayerNetError, match="no labels"):
         Dataset(features).labels()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("copied", [True, False])
+def test_datasets_can_be_pickled(kind, copied):
+    features, labels = problem()
+    for dataset in [Dataset(features.astype(kind), labels, copy=copied), Dataset(features[::2].astype(kind))]:
+        for again in [pickle.loads(pickle.dumps(dataset)), copy.deepcopy(dataset)]:
+            assert again.shape == dataset.shape
+            assert np.array_equal(again.features(), dataset.features())
+            if len(dataset) == 400:
+                assert np.array_equal(again.labels(), labels)
+            else:
+                with pytest.raises(TwoLayerNetError, match="no labels"):
+                    again.labels()
+    dataset.close()
+    with pytest.raises(ValueError, match="closed"):
+        pickle.dumps(dataset)
 
 
 @pytest.mark.parametrize(

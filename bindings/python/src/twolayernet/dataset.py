@@ -11,6 +11,7 @@ import numpy as np
 from ._arrays import feature_rows, label_values
 from ._handle import Handle, Owner
 from ._library import DatasetOptions, check, int64, lib, path_bytes
+from .errors import TwoLayerNetError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,6 +22,8 @@ _LABEL_TYPES = {np.dtype(np.uint8): 0, np.dtype(np.int32): 1, np.dtype(np.int64)
 
 class Dataset(Owner):
     """Rows of features, with or without labels; never changes after its creation.
+
+    Datasets can be pickled and copied: the values travel.
 
     Parameters
     ----------
@@ -175,6 +178,16 @@ class Dataset(Owner):
         if count > 0:
             check(lib.tln_dataset_read(self._handle, first, count, None, values.ctypes.data))
         return values
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        handle = self._handle
+        assert isinstance(handle, _DatasetHandle)
+        features = self.features() if handle.borrowed is None else handle.borrowed
+        try:
+            labels = self.labels()
+        except TwoLayerNetError:
+            labels = None
+        return type(self), (features, labels)
 
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
         end = None if stop is None else int64("stop", stop)
