@@ -125,6 +125,20 @@ def test_the_legends_colours_are_the_curves(run: Run, digits_model: Path, tmp_pa
     assert curves["test"][0] > curves["test"][1]
 
 
+def test_the_page_says_how_the_network_was_trained(run: Run, digits_model: Path, page: Path) -> None:
+    assert re.search(
+        r"<p>Trained for 30 epochs on 1,437 images: batches of 100; learning rate 0\.1; momentum 0\.9; "
+        r"cpu \(.*\); \d+ threads?; \d+\.\d s\.</p>",
+        page.read_text(),
+    )
+    start = {"event": "start", "training_images": -(2**63), "learning_rate": 1e300, "device": "<b>", "threads": 1}
+    log = page.with_name("run.jsonl")
+    log.write_text(f'{json.dumps(start)}\n{{"event": "epoch", "epoch": 1}}\n{{"event": "end", "seconds": -1e300}}\n')
+    run("report", "--model", digits_model, "--log", log)
+    text = page.read_text()
+    assert "Trained for 1 epoch on" in text and "&lt;b&gt;; 1 thread" in text and "<b>" not in text
+
+
 @pytest.mark.parametrize(
     ("losses", "ticks"),
     [

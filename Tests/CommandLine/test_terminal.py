@@ -85,6 +85,33 @@ def test_a_narrow_terminal_is_not_overrun(
     assert drawn and all(len(line) < max(columns, len("epoch 10000/10000  ") + 1) for line in drawn)
 
 
+@pytest.mark.parametrize(
+    ("columns", "shape"),
+    [
+        (100, r"epoch \d/300000 [━─]{24} loss \S+  \S+ images/s  \S+ left"),
+        (60, r"epoch \d/300000 [━─]* loss \S+  \S+ images/s  \S+ left"),
+        (45, r"epoch \d/300000 [━─]* loss \S+  \S+ left"),
+        (30, r"epoch \d/300000  loss \S+"),
+        (20, r"epoch \d/300000"),
+    ],
+)
+def test_a_narrow_terminal_shows_whole_numbers(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, shape: str
+) -> None:
+    """What does not fit is left out, the least important first."""
+    monkeypatch.setattr(Terminal, "columns", columns)
+    # Slow, so that the number of the epoch stays short.
+    terminal = Terminal(
+        program, tmp_path, *DIGITS, "--epochs", "300000", "--batch-size", "1", "--hidden", "2000",
+        "--lr", "0.0001", NO_COLOR="1",
+    )  # fmt: skip
+    terminal.read(until="\r\x1b[Kepoch 1/300000")
+    terminal.child.send_signal(signal.SIGTERM)
+    terminal.wait()
+    drawn = re.findall(r"\r\x1b\[K(epoch [^\r\n]*)", terminal.seen)
+    assert drawn and all(re.fullmatch(shape, line) and len(line) < columns for line in drawn), drawn
+
+
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_colours_where_they_are_not_wanted(
     program: Path, tmp_path: Path, environment: dict[str, str]

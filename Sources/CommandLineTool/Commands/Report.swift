@@ -29,10 +29,10 @@ struct Report: ParsableCommand {
   @OptionGroup(title: "Device") var device: DeviceOptions
 
   func run() throws {
-    let epochs = try log.map { path throws(Failure) in try LogLine.readEpochs(path) } ?? []
+    let told = try log.map { path throws(Failure) in try LogFile(path) }
     let network = try device.load(model)
     let dataset = try data.find(train: false, inputs: network.shape.input).open(train: false)
-    let page = try ReportPage(model: model, network, dataset, epochs: epochs)
+    let page = try ReportPage(model: model, network, dataset, log: told)
     try writeWhole(Array(try page.html().utf8), to: output)
     Console.notice("open \(output) in a browser")
   }

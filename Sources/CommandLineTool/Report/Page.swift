@@ -9,15 +9,15 @@ struct ReportPage {
   let dataset: Dataset
   let evaluation: Evaluation
   let answers: Classification
-  let epochs: [LogLine]
+  let log: LogFile?
 
   /// The most images of each kind.
   private static let imageLimit = 100
 
   init(
-    model: String, _ network: Network, _ dataset: Dataset, epochs: [LogLine]
+    model: String, _ network: Network, _ dataset: Dataset, log: LogFile?
   ) throws(Failure) {
-    (self.model, self.network, self.dataset, self.epochs) = (model, network, dataset, epochs)
+    (self.model, self.network, self.dataset, self.log) = (model, network, dataset, log)
     evaluation = try network.evaluate(dataset)
     answers = try Classification(network, dataset)
   }
@@ -61,9 +61,9 @@ struct ReportPage {
     """
 
   private var curves: String {
-    if epochs.isEmpty { return "" }
+    guard let log else { return "" }
     func curve(_ name: String, _ colour: Int, _ value: (LogLine) -> Double?) -> Chart.Curve? {
-      let points = epochs.compactMap { line in value(line).map { (epoch: line.epoch!, value: $0) } }
+      let points = log.epochs.compactMap { line in value(line).map { (epoch: line.epoch!, value: $0) } }
         .filter { abs($0.value) < Chart.Curve.valueLimit }
       return points.isEmpty ? nil : Chart.Curve(name: name, colour: colour, points: points)
     }
@@ -79,7 +79,28 @@ struct ReportPage {
       Chart(title: "Mean loss by epoch", curves: loss.compactMap { $0 }),
       Chart(title: "Accuracy by epoch, in %", curves: accuracy.compactMap { $0 }),
     ]
-    return "<h2>Training</h2>\n" + charts.filter { !$0.curves.isEmpty }.map(\.html).joined()
+    return "<h2>Training</h2>\n<p>\(Self.story(log))</p>\n"
+      + charts.filter { !$0.curves.isEmpty }.map(\.html).joined()
+  }
+
+  /// How the network came about, as far as its log knows.
+  private static func story(_ log: LogFile) -> String {
+    let epochs = log.epochs.last!.epoch!
+    var text = "Trained for \(counted(epochs, "epoch"))"
+    if let start = log.start {
+      if let images = start.trainingImages { text += " on \(counted(images, "image"))" }
+      var facts: [String] = []
+      if let size = start.batchSize { facts.append("batches of \(grouped(size))") }
+      if let rate = start.learningRate { facts.append("learning rate \(rate)") }
+      if let momentum = start.momentum { facts.append("momentum \(momentum)") }
+      if let device = start.device {
+        facts.append(start.deviceName.map { "\(device) (\($0))" } ?? device)
+      }
+      if let threads = start.threads { facts.append(counted(threads, "thread")) }
+      if let seconds = log.end?.seconds { facts.append(duration(seconds)) }
+      if !facts.isEmpty { text += ": " + facts.joined(separator: "; ") }
+    }
+    return escaped(text) + "."
   }
 
   private var confusion: String {
