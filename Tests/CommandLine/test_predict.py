@@ -114,6 +114,40 @@ def test_png(
     assert np.allclose(answer(run, digits_model, "a.png"), expected, atol=1e-4)
 
 
+def interlaced(samples: np.ndarray, colour_type: int, depth: int) -> bytes:
+    """The picture in the seven passes of Adam7: rows of each as `png` filters them."""
+    data = b""
+    for x, y, columns, rows in [
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+    ]:  # fmt: skip
+        part = samples[y::rows, x::columns]
+        if part.size:
+            whole = png(part, colour_type, depth)
+            size = int.from_bytes(whole[33:37], "big")
+            data += zlib.decompress(whole[41 : 41 + size])
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], depth, colour_type, 0, 0, 1)
+    text = b"\x89PNG\r\n\x1a\n"
+    for kind, content in [(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]:
+        text += struct.pack(">I", len(content)) + kind + content
+        text += struct.pack(">I", zlib.crc32(kind + content))
+    return text
+
+
+@pytest.mark.parametrize(("colour_type", "depth"), [(0, 8), (0, 1), (0, 4), (2, 8), (4, 16), (6, 8)])
+@pytest.mark.parametrize("size", [(8, 8), (1, 1), (2, 9), (5, 3), (13, 11)])
+def test_interlaced_png(
+    run: Run, digits_model: Path, tmp_path: Path, colour_type: int, depth: int, size: tuple[int, int]
+) -> None:
+    random = np.random.default_rng(depth)
+    samples = random.integers(0, 2**depth, (*size, COLOUR_TYPES[colour_type]))
+    (tmp_path / "a.png").write_bytes(png(samples, colour_type, depth))
+    (tmp_path / "b.png").write_bytes(interlaced(samples, colour_type, depth))
+    expected = answer(run, digits_model, "a.png")
+    assert np.array_equal(answer(run, digits_model, "b.png"), expected)
+    (tmp_path / "c.png").write_bytes(interlaced(samples[:-1], colour_type, depth)[:40])
+    assert "cut off" in refusal(run("predict", "--model", digits_model, "c.png", code=1))
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_png_with_few_bits(run: Run, digits_model: Path, tmp_path: Path, depth: int) -> None:
     values = np.random.default_rng(depth).integers(0, 2**depth, (8, 8, 1))
