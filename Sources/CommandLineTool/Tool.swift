@@ -54,7 +54,11 @@ struct Tool: ParsableCommand {
     case _ where code == .validationFailure:
       // The parser's text has the usage too; the last of its lines says how to get more.
       let hint = fullMessage(for: error).split(separator: "\n").last.map { trimmed($0) } ?? ""
-      Console.error("\(trimmed(message(for: error)[...])) (\(hint))")
+      let text = trimmed(message(for: error)[...])
+      let isNetwork = [".pth'", ".pt'", ".safetensors'"].contains(where: text.hasSuffix)
+      let advice =
+        text.hasPrefix("Unexpected argument") && isNetwork ? "; --model names the network" : ""
+      Console.error("\(text)\(advice) (\(hint))")
       CSystem.exit(code.rawValue)
     default:
       exit(withError: error)

@@ -68,7 +68,7 @@ def test_the_numbers_are_the_tests(run: Run, digits_model: Path, page: Path) -> 
     assert accuracy and f'id="accuracy">{accuracy[1]}<' in page.read_text()
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no browser")
+@pytest.mark.skipif(BROWSER is None, reason="neither chromium nor google-chrome is installed")
 def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     command = [
         str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + str(tmp_path / "b"),

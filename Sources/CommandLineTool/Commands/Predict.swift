@@ -23,7 +23,8 @@ struct Predict: ParsableCommand {
   @Argument(help: "Pictures, or IDX files.", completion: .file())
   var files: [String] = []
 
-  @Option(help: ArgumentHelp("The network.", valueName: "file"), completion: .file())
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The network.", valueName: "file"), completion: .file())
   var model = "mnist.pth"
 
   @Option(

@@ -15,14 +15,17 @@ struct Report: ParsableCommand {
         twolayernet report --log run.jsonl --output report.html
       """)
 
-  @Option(help: ArgumentHelp("The network.", valueName: "file"), completion: .file())
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The network.", valueName: "file"), completion: .file())
   var model = "mnist.pth"
 
   @Option(
     help: ArgumentHelp("The log that train --log wrote.", valueName: "file.jsonl"), completion: .file())
   var log: String?
 
-  @Option(help: ArgumentHelp("The page to write.", valueName: "file.html"), completion: .file())
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The page to write.", valueName: "file.html"),
+    completion: .file())
   var output = "report.html"
 
   @OptionGroup(title: "Data") var data: DataOptions

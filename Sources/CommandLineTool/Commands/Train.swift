@@ -73,6 +73,7 @@ struct Train: ParsableCommand {
   var patience: Int?
 
   @Option(
+    name: .shortAndLong,
     help: ArgumentHelp("Where to save the network: .pth, .pt or .safetensors.", valueName: "file"),
     completion: .file())
   var output = "mnist.pth"
@@ -95,7 +96,7 @@ struct Train: ParsableCommand {
     completion: .file())
   var log: String?
 
-  @Flag(help: "No progress and no summary.")
+  @Flag(name: .shortAndLong, help: "No progress and no summary.")
   var quiet = false
 
   func validate() throws {
