@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -304,6 +305,17 @@ def test_damaged_pictures(
     (tmp_path / "a").write_bytes(contents)
     message = refusal(run("predict", "--model", digits_model, "a", code=1))
     assert word in message and " a " in message
+
+
+def test_a_damaged_picture_does_not_keep_the_others(
+    run: Run, digits_model: Path, tmp_path: Path, picture: np.ndarray
+) -> None:
+    for name in ["a.pgm", "c.pgm"]:
+        (tmp_path / name).write_bytes(pgm(picture))
+    (tmp_path / "b.pgm").write_bytes(b"P5")
+    result = run("predict", "--model", digits_model, "a.pgm", "b.pgm", "missing.pgm", "c.pgm", "--json", code=1)
+    assert [json.loads(line)["file"] for line in result.stdout.splitlines()] == ["a.pgm", "c.pgm"]
+    assert re.fullmatch(r"twolayernet: b\.pgm .*\ntwolayernet: missing\.pgm .*\n", result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -51,16 +51,25 @@ struct Predict: ParsableCommand {
     let network = try device.load(model)
     let inputs = network.shape.input
     let preparation = Digit.Preparation(invert: invert, center: center)
+    var isComplete = true
     for file in files.isEmpty ? ["-"] : files {
       let digits: [Digit]
-      if file == "-" {
-        if isatty(STDIN_FILENO) == 1 { Console.notice("reading \(inputs) numbers from the keyboard") }
-        digits = try Digit.read(input: readStandardInput(), inputs: inputs, preparation)
-      } else {
-        digits = try Digit.read(file, inputs: inputs, indices: index, preparation)
+      do throws(Failure) {
+        if file == "-" {
+          if isatty(STDIN_FILENO) == 1 { Console.notice("reading \(inputs) numbers from the keyboard") }
+          digits = try Digit.read(input: readStandardInput(), inputs: inputs, preparation)
+        } else {
+          digits = try Digit.read(file, inputs: inputs, indices: index, preparation)
+        }
+      } catch {
+        // The others may be all right.
+        Console.error(error.message)
+        isComplete = false
+        continue
       }
       for digit in digits { try tell(digit, network) }
     }
+    if !isComplete { throw ExitCode.failure }
   }
 
   private func tell(_ digit: Digit, _ network: Network) throws {
