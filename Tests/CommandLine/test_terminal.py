@@ -102,7 +102,7 @@ def test_a_narrow_terminal_shows_whole_numbers(
     monkeypatch.setattr(Terminal, "columns", columns)
     # Slow, so that the number of the epoch stays short.
     terminal = Terminal(
-        program, tmp_path, *DIGITS, "--epochs", "300000", "--batch-size", "1", "--hidden", "2000",
+        program, tmp_path, *DIGITS, "--epochs", "300000", "--batch-size", "1", "--hidden", "20000",
         "--lr", "0.0001", NO_COLOR="1",
     )  # fmt: skip
     terminal.read(until="\r\x1b[Kepoch 1/300000")
