@@ -81,6 +81,7 @@ let engineTargets: [Target] =
   [
     .systemLibrary(name: "CTwoLayerNet", path: "include"),
     .systemLibrary(name: "CKernels"),
+    .systemLibrary(name: "CGPUKernels"),
     .target(
       name: "CSystem",
       cSettings: embedded
@@ -89,7 +90,7 @@ let engineTargets: [Target] =
       linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
     .target(
       name: "TwoLayerNet",
-      dependencies: ["CSystem", "CKernels", "Kernels"]
+      dependencies: ["CSystem", "CKernels", "CGPUKernels", "Kernels"]
         + instructionSets.map { Target.Dependency(stringLiteral: $0.target) },
       swiftSettings: engineSettings),
     .target(
