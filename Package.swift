@@ -98,6 +98,9 @@ let engineTargets: [Target] =
       exclude: ["exports.map"], swiftSettings: engineSettings, linkerSettings: librarySettings),
   ] + kernelTargets
 
+let testSupport = Target.target(
+  name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport", exclude: ["Emulator"])
+
 let package = Package(
   name: "twolayernet",
   platforms: [.macOS(.v15)],
@@ -120,11 +123,19 @@ let package = Package(
             "TwoLayerNet", "CTwoLayerNet", "CSystem", "CDigits",
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
           ], exclude: ["README.md", "manual.py"]),
-        .target(name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport"),
+        testSupport,
+        // Optimised also in debug builds: tests train whole networks on it.
+        .target(
+          name: "GPUEmulator", path: "Tests/TestSupport/Emulator", exclude: ["kernels.inc"],
+          cxxSettings: [.unsafeFlags(["-O2", "-ffp-contract=off"])]),
         .testTarget(
-          name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "CDigits", "TestSupport"]),
+          name: "TwoLayerNetTests",
+          dependencies: [
+            "TwoLayerNet", "CSystem", "CDigits", "CGPUKernels", "TestSupport", "GPUEmulator",
+          ]),
       ]),
-  swiftLanguageModes: [.v6]
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx17
 )
 
 // The fuzz targets, and the command line's picture formats as a module that they can see.
@@ -136,7 +147,7 @@ if Context.environment["TLN_FUZZ"] == "1" {
       .target(
         name: "Images", dependencies: ["CSystem", "TwoLayerNet"], path: "Sources/CommandLineTool/Images",
         exclude: ["Digit.swift", "PNGWriter.swift"]),
-      .target(name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport"),
+      testSupport,
       .target(name: "FuzzMemory", path: "Tests/Fuzz/Memory"),
       .target(
         name: "FuzzTargets",

@@ -14,8 +14,8 @@ struct GPULaunch: Equatable {
   var groups: Int
 }
 
-/// A recorded sequence of launches, owned by the driver that made it. Whoever holds it lets it go before
-/// the memory in its arguments is freed.
+/// A recorded sequence of launches, made by a driver. It may outlive the memory in its arguments, but is
+/// then not replayed.
 class GPUSequence {}
 
 /// One network's way to a device. Calls come from any thread, but never two at once. After a failure
