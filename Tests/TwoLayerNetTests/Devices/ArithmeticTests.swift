@@ -1,5 +1,5 @@
-// Whole training steps and predictions of the engine, bit by bit against the plain reference, on every
-// instruction set that this processor has, for ordinary and for odd sizes.
+// Whole training steps and predictions, bit by bit against the plain reference, on every engine that this
+// machine has, for ordinary and for odd sizes.
 
 import TestSupport
 import Testing
@@ -71,17 +71,15 @@ struct ArithmeticTests {
     return cases
   }()
 
-  @Test(arguments: ordinary + tiny + options)
-  func stepsEqualTheReference(_ test: Case) throws {
-    for set in InstructionSet.allCases where set.isSupported {
-      for threads in [1, 3] { try compare(test, set, threads: threads) }
-    }
+  @Test(arguments: TestEngine.all)
+  func stepsEqualTheReference(_ engine: TestEngine) throws {
+    for test in Self.ordinary + Self.tiny + Self.options { try compare(test, engine) }
   }
 
-  private func compare(_ test: Case, _ set: InstructionSet, threads: Int) throws {
+  private func compare(_ test: Case, _ engine: TestEngine) throws {
     var random = TestRandom(UInt64(test.input * 1_000_000 + test.hidden * 1000 + test.output))
     let shape = try Shape(input: test.input, hidden: test.hidden, output: test.output)
-    let network = try Network.make(on: CPUEngine.make(shape, threads: threads, set), seed: 3)
+    let network = try Network.make(on: engine.make(shape), seed: 3)
     var reference = ReferenceNetwork(
       w1: Matrix(test.hidden, test.input, try network.values(.hiddenWeight)),
       b1: try network.values(.hiddenBias),
@@ -92,21 +90,21 @@ struct ArithmeticTests {
       let (dataset, x, labels) = try test.makeBatch(rows: batch, &random)
       let loss = try trainer.stepOnce(dataset)
       let expected = reference.step(x, labels, test.sgd)
-      #expect(loss.bitPattern == expected.bitPattern, "loss \(loss), not \(expected): \(set), \(test)")
+      #expect(loss.bitPattern == expected.bitPattern, "loss \(loss), not \(expected): \(engine), \(test)")
       let got = try Parameter.allCases.map { try network.values($0) }
       let wanted = [reference.w1.values, reference.b1, reference.w2.values, reference.b2]
       for (parameter, (got, wanted)) in zip(Parameter.allCases, zip(got, wanted)) {
-        expectEqualBits(got, wanted, "\(parameter) after a batch of \(batch): \(set), \(test)")
+        expectEqualBits(got, wanted, "\(parameter) after a batch of \(batch): \(engine), \(test)")
       }
       if test.sgd.momentum != 0 {
         let wanted = [reference.v1!, reference.vb1!, reference.v2!, reference.vb2!]
         for (parameter, wanted) in zip(Parameter.allCases, wanted) {
           expectEqualBits(
             try trainer.momentum(parameter), wanted,
-            "momentum of \(parameter) after batch \(number) of \(batch): \(set), \(test)")
+            "momentum of \(parameter) after batch \(number) of \(batch): \(engine), \(test)")
         }
       }
-      try comparePrediction(network, reference, x, "\(set), \(test)")
+      try comparePrediction(network, reference, x, "\(engine), \(test)")
     }
   }
 

@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct tlne_device tlne_device;
 
 /* `shuffle` 0 ... 255: in which order the threads of a group run between two barriers, thread i ^ shuffle
@@ -30,5 +34,9 @@ void tlne_read(tlne_device *device, uint64_t address, void *target, size_t bytes
 
 /* Runs a kernel with the bytes of a tlng_step. */
 void tlne_launch(tlne_device *device, const char *kernel, int groups, const void *arguments);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
