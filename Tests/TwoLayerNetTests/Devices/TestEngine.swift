@@ -20,6 +20,9 @@ enum TestEngine: Hashable, Sendable, CustomStringConvertible {
   ]
   static let devices = Device.allCases.filter { $0 != .cpu }.map { TestEngine.device($0) }
   static let all = processors + emulators + devices
+  static let available = all.filter { $0.reason.isEmpty }
+  /// What the others are compared with.
+  static let processor = TestEngine.cpu(.best, threads: 1)
   /// Everything that is not another order of the same.
   static let distinct: [TestEngine] =
     [.cpu(.best, threads: 2), .emulator(.automatic, shuffle: 0)] + devices
@@ -32,18 +35,26 @@ enum TestEngine: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Makes an engine; where there is no such device, the test is reported as skipped.
+  /// Why it is not there; empty if it is.
+  var reason: String {
+    switch self {
+    case .cpu(let set, _): set.isSupported ? "" : "this processor has no \(set.name)"
+    case .emulator: ""
+    case .device(let device): device.describe().reason
+    }
+  }
+
   func make(_ shape: Shape) throws -> any Engine {
     switch self {
-    case .cpu(let set, let threads):
-      if !set.isSupported { try Test.cancel("this processor has no \(set.name)") }
-      return try CPUEngine.make(shape, threads: threads, set)
+    case .cpu(let set, let threads): try CPUEngine.make(shape, threads: threads, set)
     case .emulator(let tiling, let shuffle):
-      return try GPUEngine.make(shape, driver: EmulatorDriver(shuffle: shuffle), tiling: tiling)
-    case .device(let device):
-      let info = device.describe()
-      if !info.isAvailable { try Test.cancel("\(device.name): \(info.reason)") }
-      return try device.makeEngine(shape, threads: 0)
+      try GPUEngine.make(shape, driver: EmulatorDriver(shuffle: shuffle), tiling: tiling)
+    case .device(let device): try device.makeEngine(shape, threads: 0)
     }
+  }
+
+  /// Reports the test as skipped if the engine is not there.
+  func require() throws {
+    if !reason.isEmpty { try Test.cancel("\(self): \(reason)") }
   }
 }
