@@ -28,7 +28,7 @@ all: lib cli
 # Names the library by what it is made of: a hash of the output would hold paths of this machine, which
 # are in the debug information before it is stripped.
 BUILD_ID = $(shell { $(SWIFT) --version; cat Package.swift include/*.h; find Sources -type f \
-  \( -name '*.swift' -o -name '*.[ch]' -o -name '*.map' \) | LC_ALL=C sort | xargs cat; } 2>/dev/null \
+  \( -name '*.swift' -o -name '*.[ch]' -o -name '*.map' -o -name '*.z' \) | LC_ALL=C sort | xargs cat; } 2>/dev/null \
   | sha1sum | cut -d ' ' -f 1)
 
 # The C library, in Embedded Swift: dist/libtwolayernet.so and dist/libtwolayernet.a.
