@@ -150,17 +150,18 @@ def test_the_command_line_trains_the_same_network(root: pathlib.Path, driver: pa
     assert program.exists(), "run `make cli` first"
     environment = os.environ | {"LD_LIBRARY_PATH": str(driver), "FAKE_CUDA_DEVICES": "2", "FAKE_CUDA_SHUFFLE": "37"}
 
-    def run(*arguments: str) -> str:
-        done = subprocess.run([program, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    def run(directory: str, *arguments: str) -> str:
+        place = tmp_path / directory
+        place.mkdir(exist_ok=True)
+        done = subprocess.run([program, *arguments], cwd=place, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    outputs = []
-    for device in ["cpu", "cuda:1"]:
-        options = ["--dataset", "digits", "--epochs", "2", "--device", device, "--output", f"{device}.pth"]
-        outputs.append(run("train", *options))
-    assert outputs[0] == outputs[1]
-    assert (tmp_path / "cpu.pth").read_bytes() == (tmp_path / "cuda:1.pth").read_bytes()
-    tested = [run("test", "--dataset", "digits", "--model", "cpu.pth", "--device", device) for device in ["cpu", "cuda"]]
-    assert tested[0].splitlines()[1:] == tested[1].splitlines()[1:] and tested[1].startswith("cuda\n")
-    assert "Imaginary GPU 0, 2 of them" in run("devices")
+    # In the same file of two directories: its name is in it.
+    options = ["--dataset", "digits", "--epochs", "2"]
+    trained = [run(device, "train", *options, "--device", device) for device in ["cpu", "cuda:1"]]
+    assert trained[0] == trained[1]
+    assert (tmp_path / "cpu/mnist.pth").read_bytes() == (tmp_path / "cuda:1/mnist.pth").read_bytes()
+    tested = [run("cpu", "test", *options[:2], "--device", device).splitlines() for device in ["cpu", "cuda"]]
+    assert tested[0][1:] == tested[1][1:] and [lines[0] for lines in tested] == ["cpu", "cuda"]
+    assert "Imaginary GPU 0, 2 of them" in run("cpu", "devices")
