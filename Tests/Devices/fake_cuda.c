@@ -287,8 +287,25 @@ int cuDeviceGetName(char *name, int capacity, int device) {
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
   CALL("cuDeviceGetAttribute");
   if (device < 0 || device >= device_count()) misuse("cuDeviceGetAttribute: no such device");
-  if (attribute != 75) misuse("attribute %d is not known", attribute);
-  *value = (int)setting("FAKE_CUDA_MAJOR", 5);
+  switch (attribute) {
+  case 13: /* clock in kHz */
+  case 36: /* memory clock in kHz */
+    *value = 1000000;
+    break;
+  case 16: /* multiprocessors */
+    *value = 10;
+    break;
+  case 37: /* memory bus in bits */
+    *value = 1024;
+    break;
+  case 75: /* compute capability, the part before the point */
+    *value = (int)setting("FAKE_CUDA_MAJOR", 5);
+    break;
+  case 76: /* and after it */
+    *value = 0;
+    break;
+  default: misuse("attribute %d is not known", attribute);
+  }
   return 0;
 }
 
