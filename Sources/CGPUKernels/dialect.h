@@ -34,7 +34,7 @@ struct tlng_place {
 #define TLNG_FUNCTION static inline
 #define TLNG_CALLED static
 #define TLNG_STEP constant tlng_step &
-#define TLNG_PLACE const thread tlng_place &
+#define TLNG_PLACE tlng_place
 #define TLNG_GLOBAL(type) device type *
 #define TLNG_SHARED(type, name, count) threadgroup type name[count]
 #define TLNG_SHARED_POINTER(type) threadgroup type *
@@ -59,7 +59,7 @@ struct tlng_place {
 #define TLNG_FUNCTION static __device__ __forceinline__
 #define TLNG_CALLED static __device__ __noinline__
 #define TLNG_STEP const tlng_step &
-#define TLNG_PLACE const tlng_place &
+#define TLNG_PLACE tlng_place
 #define TLNG_GLOBAL(type) type *
 #define TLNG_SHARED(type, name, count) __shared__ __align__(16) type name[count]
 #define TLNG_SHARED_POINTER(type) type *

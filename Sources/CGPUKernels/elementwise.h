@@ -127,7 +127,7 @@ TLNG_FUNCTION tlng_sgd tlng_optimizer(TLNG_STEP s, tlng_int step) {
 }
 
 /* Updates a parameter and its momentum with gradient g; see Sources/Kernels/Update.swift. */
-TLNG_FUNCTION void tlng_update_one(tlng_sgd o, float g, TLNG_GLOBAL(float) p, TLNG_GLOBAL(float) v,
+TLNG_CALLED void tlng_update_one(tlng_sgd o, float g, TLNG_GLOBAL(float) p, TLNG_GLOBAL(float) v,
                                  tlng_int index) {
   const float parameter = p[index];
   if (o.is_plain) {
@@ -159,6 +159,7 @@ TLNG_FUNCTION void tlng_update_one(tlng_sgd o, float g, TLNG_GLOBAL(float) p, TL
 TLNG_CALLED float tlng_run(TLNG_GLOBAL(const float) values, tlng_int first, tlng_int spacing,
                            tlng_int count) {
   int bits = 0;
+  TLNG_ROLL
   while (((tlng_int)1 << bits) < count) bits++;
   bits = bits / 4 > 4 ? bits / 4 : 4;
   const tlng_int block = (tlng_int)1 << bits;
@@ -184,6 +185,7 @@ TLNG_CALLED float tlng_run(TLNG_GLOBAL(const float) values, tlng_int first, tlng
       }
     }
   }
+  TLNG_ROLL
   for (; index < count; index++) sum0 = sum0 + values[first + index * spacing];
   return ((sum0 + sum1) + sum2) + sum3;
 }
@@ -192,10 +194,12 @@ TLNG_CALLED float tlng_four_runs(TLNG_GLOBAL(const float) values, tlng_int first
                                  tlng_int count) {
   const tlng_int quarter = count / 4;
   float sum = 0;
+  TLNG_ROLL
   for (int part = 0; part < 4; part++) {
     const float partial = tlng_run(values, first + part * spacing, 4 * spacing, quarter);
     sum = part == 0 ? partial : sum + partial;
     if (part == 0) {
+      TLNG_ROLL
       for (tlng_int row = quarter * 4; row < count; row++) sum = sum + values[first + row * spacing];
     }
   }
@@ -203,12 +207,14 @@ TLNG_CALLED float tlng_four_runs(TLNG_GLOBAL(const float) values, tlng_int first
 }
 
 /* The sum of a column of values [rows][columns]. */
-TLNG_FUNCTION float tlng_column_sum(TLNG_GLOBAL(const float) values, tlng_int rows, tlng_int columns,
+TLNG_CALLED float tlng_column_sum(TLNG_GLOBAL(const float) values, tlng_int rows, tlng_int columns,
                                     tlng_int column) {
   if (columns == 1 && rows >= 8) {
     const tlng_int vectors = rows / 8;
     float sum = 0;
+    TLNG_ROLL
     for (tlng_int row = vectors * 8; row < rows; row++) sum = sum + values[row];
+    TLNG_ROLL
     for (int lane = 0; lane < 8; lane++) sum = sum + tlng_four_runs(values, lane, 8, vectors);
     return sum;
   }
@@ -225,10 +231,9 @@ TLNG_FUNCTION float tlng_column_sum(TLNG_GLOBAL(const float) values, tlng_int ro
 /* The mean of -target, in the order of PyTorch's nll_loss (CPUOptimizer.swift): row 0 is a block by
  * itself, then come blocks of 16. Each thread adds up a block, one folds them. Every group of a kernel
  * that needs it computes it, which is cheaper than a kernel more. */
-TLNG_FUNCTION float tlng_mean_loss(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_POINTER(float) space) {
-  TLNG_GLOBAL(const float) target = s.target;
+TLNG_CALLED float tlng_mean_loss(TLNG_GLOBAL(const float) target, tlng_int rows, TLNG_PLACE place,
+                                 TLNG_SHARED_POINTER(float) space) {
   TLNG_SHARED_POINTER(float) sums = space + TLNG_THREADS;
-  const tlng_int rows = s.rows;
   const tlng_int blocks = (rows - 1) / 16 + 1; /* whole ones: block b ends with row 16 b */
   TLNG_EACH_THREAD(t) {
     if (t < 8) sums[t] = 0;
@@ -251,12 +256,14 @@ TLNG_FUNCTION float tlng_mean_loss(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_PO
       if (t == 0) {
         const int count = (int)tlng_least(TLNG_THREADS, blocks - first);
         float sum = sums[1];
+        TLNG_ROLL
         for (int i = 0; i < count; i++) {
           sum = sum + space[i];
           tlng_int number = first + i;
           if ((number & 15) == 0) {
             sums[2] = sums[2] + sum;
             sum = 0;
+            TLNG_ROLL
             for (int level = 2; level < 7; level++) {
               number >>= 4;
               if ((number & 15) != 0) break;
@@ -272,9 +279,11 @@ TLNG_FUNCTION float tlng_mean_loss(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_PO
   TLNG_EACH_THREAD(t) {
     if (t == 0) {
       float rest = 0;
+      TLNG_ROLL
       for (tlng_int row = 16 * (blocks - 1) + 1; row < rows; row++) rest = rest - target[row];
       float total = 0;
       total = total + rest;
+      TLNG_ROLL
       for (int level = 1; level < 8; level++) total = total + sums[level];
       sums[8] = total / (float)(unsigned)rows;
     }

@@ -11,14 +11,16 @@
 /* max(z, 0), except that NaN and -0 stay. */
 TLNG_FUNCTION float tlng_rectified(float z) { return z < 0.0f ? 0.0f : z; }
 
-/* Panels that a group adds up at the same time, a warp or more for each; a power of two. */
-TLNG_FUNCTION int tlng_panels_at_once(tlng_int panels) {
-  return panels <= 1 ? 1 : panels <= 2 ? 2 : panels <= 4 ? 4 : 8;
+/* Panels that a group adds up at the same time, a warp or more for each: 1, 2, 4 or 8, as a power of 2. */
+TLNG_FUNCTION int tlng_panels_at_once(int inputs) {
+  return inputs <= 192 ? 0 : inputs < 384 ? (inputs & 1) + 1 : inputs == 384 ? 1 : inputs <= 768 ? 2 : 3;
 }
 
 /* Rows whose sums a thread keeps, and hidden units side by side. */
 #define TLNG_HIDDEN_ROWS 4
 #define TLNG_HIDDEN_UNITS 32
+/* Rows of a tile, if a sum is one panel. */
+#define TLNG_HIDDEN_ROWS_OF_TILE (TLNG_THREADS / TLNG_HIDDEN_UNITS * TLNG_HIDDEN_ROWS)
 #define TLNG_HIDDEN_FEATURES (192 * 8 * TLNG_HIDDEN_ROWS)
 
 /* A tile of 32 / at_once rows and 32 units. */
@@ -30,51 +32,92 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
   TLNG_GLOBAL(float) h = s.h;
   const int inputs = (int)s.inputs, hidden = (int)s.hidden;
   const int length = (int)tlng_panel_length(inputs);
-  const int at_once = tlng_panels_at_once(tlng_parts(inputs, length));
-  const int rows = TLNG_THREADS / TLNG_HIDDEN_UNITS * TLNG_HIDDEN_ROWS / at_once;
+  const int log_at_once = tlng_panels_at_once(inputs), at_once = 1 << log_at_once;
+  const int rows = TLNG_HIDDEN_ROWS_OF_TILE >> log_at_once;
   const int present = (int)tlng_least(rows, s.rows - first_row);
   TLNG_OWN(float, totals, 4);
+  TLNG_ROLL
   for (int chunk = 0; chunk < inputs; chunk += at_once * length) {
     const int count = (int)tlng_least(at_once * length, inputs - chunk);
-    /* features[k][row] */
+    /* features[row / 4][k][row % 4], so that a thread reads those of its rows together */
     TLNG_EACH_THREAD(t) {
-      const int threads = TLNG_THREADS / rows;
-      const int row = t / threads;
+      const int threads = TLNG_THREADS / TLNG_HIDDEN_ROWS_OF_TILE << log_at_once;
+      const int row = t >> (log_at_once + 3), own = t & (threads - 1);
       if (row < present) {
+        const int at = (row & ~3) * at_once * length + (row & 3);
         const tlng_int start = tlng_row_start(x, first_row + row) + chunk;
-        for (int k = t % threads; k < count; k += threads)
-          features[k * rows + row] = tlng_value(x, start + k);
+        if (x.bytes) {
+          /* Four bytes at a time; what is behind the last is never used. */
+          TLNG_GLOBAL(const unsigned) words = (TLNG_GLOBAL(const unsigned))(x.bytes + start);
+          const int last = (count - 1) / 4;
+          TLNG_ROLL
+          for (int first = own; first <= last; first += 4 * threads) {
+            unsigned word[4];
+            TLNG_UNROLL
+            for (int i = 0; i < 4; i++) word[i] = words[tlng_least(first + i * threads, last)];
+            TLNG_UNROLL
+            for (int i = 0; i < 4; i++) {
+              const int k = 4 * (int)tlng_least(first + i * threads, last);
+              TLNG_UNROLL
+              for (int j = 0; j < 4; j++)
+                features[at + 4 * (k + j)] = tlng_byte_value(word[i] >> (8 * j) & 255u);
+            }
+          }
+        } else {
+          TLNG_ROLL
+          for (int first = own; first < count; first += 4 * threads) {
+            float value[4];
+            TLNG_UNROLL
+            for (int i = 0; i < 4; i++)
+              value[i] = x.floats[start + tlng_least(first + i * threads, count - 1)];
+            TLNG_UNROLL
+            for (int i = 0; i < 4; i++)
+              features[at + 4 * (int)tlng_least(first + i * threads, count - 1)] = value[i];
+          }
+        }
       }
     }
     TLNG_EACH_THREAD(t) {
       const int warp = t / TLNG_HIDDEN_UNITS, lane = t % TLNG_HIDDEN_UNITS;
-      const int slot = warp % at_once, row = warp / at_once * TLNG_HIDDEN_ROWS;
+      const int slot = warp & (at_once - 1), row = (warp >> log_at_once) * TLNG_HIDDEN_ROWS;
       const tlng_int unit = first_unit + lane;
-      const int start = slot * length, end = (int)tlng_least(start + length, count);
+      const int end = (int)tlng_least((slot + 1) * length, count);
       float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
       if (unit < hidden && row < present) {
-        int k = start;
-        while (k < end) {
-          /* So many weights are read together; a zero feature is left out. */
+        const int group = row * at_once * length;
+        tlng_int weight = (tlng_int)(chunk + slot * length) * hidden + unit;
+        int k = slot * length;
+        /* So many weights are read together. A zero feature is left out. */
+        TLNG_ROLL
+        for (; k + 16 <= end; k += 16) {
           float w[16];
           TLNG_UNROLL
-          for (int i = 0; i < 16; i++)
-            w[i] = k + i < end ? w1[(tlng_int)(chunk + k + i) * hidden + unit] : 0.0f;
+          for (int i = 0; i < 16; i++) {
+            w[i] = w1[weight];
+            weight += hidden;
+          }
           TLNG_UNROLL
           for (int i = 0; i < 16; i++) {
-            if (k + i < end) {
-              const int at = (k + i) * rows + row;
-              const float x0 = features[at];
-              if (x0 != 0.0f) sum0 = tlng_fma(x0, w[i], sum0);
-              const float x1 = features[at + 1];
-              if (x1 != 0.0f) sum1 = tlng_fma(x1, w[i], sum1);
-              const float x2 = features[at + 2];
-              if (x2 != 0.0f) sum2 = tlng_fma(x2, w[i], sum2);
-              const float x3 = features[at + 3];
-              if (x3 != 0.0f) sum3 = tlng_fma(x3, w[i], sum3);
-            }
+            const int at = group + 4 * (k + i);
+            const float x0 = features[at], x1 = features[at + 1];
+            const float x2 = features[at + 2], x3 = features[at + 3];
+            if (x0 != 0.0f) sum0 = tlng_fma(x0, w[i], sum0);
+            if (x1 != 0.0f) sum1 = tlng_fma(x1, w[i], sum1);
+            if (x2 != 0.0f) sum2 = tlng_fma(x2, w[i], sum2);
+            if (x3 != 0.0f) sum3 = tlng_fma(x3, w[i], sum3);
           }
-          k += 16;
+        }
+        TLNG_ROLL
+        for (; k < end; k++) {
+          const float w = w1[weight];
+          const int at = group + 4 * k;
+          const float x0 = features[at], x1 = features[at + 1];
+          const float x2 = features[at + 2], x3 = features[at + 3];
+          if (x0 != 0.0f) sum0 = tlng_fma(x0, w, sum0);
+          if (x1 != 0.0f) sum1 = tlng_fma(x1, w, sum1);
+          if (x2 != 0.0f) sum2 = tlng_fma(x2, w, sum2);
+          if (x3 != 0.0f) sum3 = tlng_fma(x3, w, sum3);
+          weight += hidden;
         }
       }
       const int at = (slot * rows + row) * TLNG_HIDDEN_UNITS + lane;
@@ -85,10 +128,12 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
     }
     TLNG_EACH_THREAD(t) {
       const tlng_int unit = first_unit + t % TLNG_HIDDEN_UNITS;
+      TLNG_UNROLL
       for (int i = 0; i < 4; i++) {
         const int row = t / TLNG_HIDDEN_UNITS + TLNG_THREADS / TLNG_HIDDEN_UNITS * i;
         if (row < present && unit < hidden) {
           float total = chunk == 0 ? b1[unit] : TLNG_MINE(totals, t)[i];
+          TLNG_ROLL
           for (int slot = 0; slot < at_once && slot * length < count; slot++)
             total = total + partial[(slot * rows + row) * TLNG_HIDDEN_UNITS + t % TLNG_HIDDEN_UNITS];
           TLNG_MINE(totals, t)[i] = total;
@@ -107,6 +152,7 @@ TLNG_FUNCTION void tlng_hidden_dots(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
   TLNG_GLOBAL(float) h = s.h;
   const tlng_int elements = s.rows * s.hidden;
   TLNG_EACH_THREAD(t) {
+    TLNG_ROLL
     for (tlng_int i = (tlng_int)place.group * TLNG_THREADS + t; i < elements;
          i += (tlng_int)place.groups * TLNG_THREADS) {
       const tlng_int row = i / s.hidden, unit = i % s.hidden;

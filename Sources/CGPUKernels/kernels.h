@@ -1,11 +1,10 @@
 /*
- * The kernels. A training step is
+ * The kernels. A training step is hidden, output and update. Products of large networks are done in tiles
+ * by kernels of their own, at those places:
  *
- *   hidden, output, update                                                     moderate sizes
- *   hidden_tiled, then output or logits_tiled, loss and hidden_gradient_tiled,
- *     then hidden_update_tiled and output_update, or the two tiled updates and bias_update
+ *   hidden or hidden_tiled, logits_tiled, output, hidden_gradient_tiled, update_tiled, update
  *
- * and inference is its forward part. Which of them, and in how many groups, is decided in GPUPlan.swift;
+ * and inference is that up to output. Which of them, and in how many groups, is decided in GPUPlan.swift;
  * every kernel is right with any number of groups.
  */
 #include "dialect.h"
@@ -39,13 +38,14 @@ TLNG_KERNEL(tlng_hidden) {
     tlng_hidden_dots(s, place, x);
     return;
   }
-  const int at_once = tlng_panels_at_once(tlng_parts(s.inputs, tlng_panel_length(s.inputs)));
-  const int rows = TLNG_THREADS / TLNG_HIDDEN_UNITS * TLNG_HIDDEN_ROWS / at_once;
-  const tlng_int across = tlng_parts(s.hidden, TLNG_HIDDEN_UNITS);
-  const tlng_int tiles = tlng_parts(s.rows, rows) * across;
-  for (tlng_int tile = place.group; tile < tiles; tile += place.groups)
-    tlng_hidden_tile(s, place, x, tile / across * rows, tile % across * TLNG_HIDDEN_UNITS, features,
-                     partial);
+  const int rows = TLNG_HIDDEN_ROWS_OF_TILE >> tlng_panels_at_once((int)s.inputs);
+  const int across = (int)tlng_parts(s.hidden, TLNG_HIDDEN_UNITS);
+  TLNG_ROLL
+  for (int tile = place.group;; tile += place.groups) {
+    const tlng_int row = (tlng_int)(tile / across) * rows;
+    if (row >= s.rows) break;
+    tlng_hidden_tile(s, place, x, row, tile % across * TLNG_HIDDEN_UNITS, features, partial);
+  }
 }
 
 TLNG_KERNEL(tlng_output) {
@@ -53,20 +53,12 @@ TLNG_KERNEL(tlng_output) {
   TLNG_SHARED(float, space, TLNG_ROW_SPACE);
   const tlng_int step = tlng_current_step(s, false);
   if (step < 0) return;
+  TLNG_ROLL
   for (tlng_int row = place.group; row < s.rows; row += place.groups) {
-    tlng_row_logits(s, place, row, space);
+    if (!(s.tiled & TLNG_LOGITS)) tlng_row_logits(s, place, row, space);
     if (s.labels) tlng_row_loss(s, place, step, row, space);
-    if (s.d_h) tlng_row_hidden_gradient(s, place, row);
+    if (s.d_h && !(s.tiled & TLNG_HIDDEN_GRADIENT)) tlng_row_hidden_gradient(s, place, row);
   }
-}
-
-TLNG_KERNEL(tlng_loss) {
-  TLNG_BEGIN;
-  TLNG_SHARED(float, space, TLNG_ROW_SPACE);
-  const tlng_int step = tlng_current_step(s, false);
-  if (step < 0) return;
-  for (tlng_int row = place.group; row < s.rows; row += place.groups)
-    tlng_row_loss(s, place, step, row, space);
 }
 
 TLNG_KERNEL(tlng_update) {
@@ -74,23 +66,7 @@ TLNG_KERNEL(tlng_update) {
   TLNG_SHARED(float, a, TLNG_UPDATE_SPACE);
   TLNG_SHARED(float, b, TLNG_UPDATE_SPACE);
   TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
-  tlng_finish_step(s, place, true, true, a, b, space);
-}
-
-TLNG_KERNEL(tlng_output_update) {
-  TLNG_BEGIN;
-  TLNG_SHARED(float, a, TLNG_UPDATE_SPACE);
-  TLNG_SHARED(float, b, TLNG_UPDATE_SPACE);
-  TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
-  tlng_finish_step(s, place, false, true, a, b, space);
-}
-
-TLNG_KERNEL(tlng_bias_update) {
-  TLNG_BEGIN;
-  TLNG_SHARED(float, a, TLNG_UPDATE_SPACE);
-  TLNG_SHARED(float, b, TLNG_UPDATE_SPACE);
-  TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
-  tlng_finish_step(s, place, false, false, a, b, space);
+  tlng_finish_step(s, place, a, b, space);
 }
 
 TLNG_KERNEL(tlng_hidden_tiled) {
@@ -153,22 +129,22 @@ TLNG_KERNEL(tlng_hidden_gradient_tiled) {
   tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
 }
 
-TLNG_KERNEL(tlng_hidden_update_tiled) {
+/* Both layers' weights, as far as they are in `tiled`, if the loss is finite. */
+TLNG_KERNEL(tlng_update_tiled) {
   TLNG_BEGIN;
   TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
   TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
   TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
   const tlng_int step = tlng_current_step(s, false);
-  if (step < 0) return;
-  tlng_update_tiled(s, place, step, tlng_hidden_weights(s, step), a, b, space);
-}
-
-TLNG_KERNEL(tlng_output_update_tiled) {
-  TLNG_BEGIN;
-  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
-  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
-  TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
-  const tlng_int step = tlng_current_step(s, false);
-  if (step < 0) return;
-  tlng_update_tiled(s, place, step, tlng_output_weights(s), a, b, space);
+  if (step < 0 || !tlng_is_finite(tlng_mean_loss(s.target, s.rows, place, space))) return;
+  TLNG_ROLL
+  for (int layer = 1; layer <= 2; layer++) {
+    if (s.tiled & (layer == 1 ? TLNG_W1 : TLNG_W2)) {
+      const tlng_weights w = layer == 1 ? tlng_hidden_weights(s, step) : tlng_output_weights(s);
+      tlng_end end = tlng_nothing();
+      end.p = w.p;
+      end.v = w.v;
+      tlng_all_tiles(tlng_gradient_of(s, w), end, tlng_optimizer(s, step), place, a, b);
+    }
+  }
 }

@@ -9,7 +9,7 @@
 
 TLNG_FUNCTION tlng_int tlng_least(tlng_int a, tlng_int b) { return a < b ? a : b; }
 
-/* a / b, rounded up. */
+/* a / b, rounded up; numbers of tiles fit in 31 bits, because what they are tiles of is in memory. */
 TLNG_FUNCTION tlng_int tlng_parts(tlng_int a, tlng_int b) { return (a + b - 1) / b; }
 
 TLNG_FUNCTION tlng_int tlng_panel_length(tlng_int count) {
@@ -48,12 +48,14 @@ TLNG_FUNCTION tlng_matrix tlng_floats(TLNG_GLOBAL(const float) floats, tlng_int 
   return m;
 }
 
-/* value / 255, rounded once. */
-TLNG_FUNCTION float tlng_byte_value(unsigned value) {
-  const float x = (float)value, inverse = 1.0f / 255.0f;
-  const float q = x * inverse;
-  return tlng_fma(tlng_fma(-q, 255.0f, x), inverse, q);
+/* value / 255, rounded once, for whole numbers up to 255. */
+TLNG_FUNCTION float tlng_scaled(float value) {
+  const float inverse = 1.0f / 255.0f;
+  const float q = value * inverse;
+  return tlng_fma(tlng_fma(-q, 255.0f, value), inverse, q);
 }
+
+TLNG_FUNCTION float tlng_byte_value(unsigned value) { return tlng_scaled((float)value); }
 
 /* Where a row begins. */
 TLNG_FUNCTION tlng_int tlng_row_start(tlng_matrix m, tlng_int row) {
@@ -78,12 +80,13 @@ TLNG_FUNCTION float tlng_left(tlng_terms x, tlng_int k) {
   return tlng_value(x.a, x.k_is_row ? tlng_row_start(x.a, k) + x.a_fixed : x.a_fixed + k);
 }
 
-TLNG_FUNCTION float tlng_term(tlng_terms x, tlng_int k) {
+TLNG_CALLED float tlng_term(tlng_terms x, tlng_int k) {
   return tlng_left(x, k) * x.b[k * x.b_step];
 }
 
 /* Rounded products are added from `start` on, every `spacing`. */
 TLNG_CALLED float tlng_chain(tlng_terms x, float sum, tlng_int start, tlng_int end, int spacing) {
+  TLNG_ROLL
   for (tlng_int k = start; k < end; k += spacing) {
     const float product = tlng_term(x, k);
     sum = sum + product;
@@ -94,9 +97,11 @@ TLNG_CALLED float tlng_chain(tlng_terms x, float sum, tlng_int start, tlng_int e
 /* Fused multiply-adds in panels, added to `total`; a total of nothing is the first panel itself. */
 TLNG_CALLED float tlng_panels(tlng_terms x, bool has_total, float total) {
   const tlng_int length = tlng_panel_length(x.count);
+  TLNG_ROLL
   for (tlng_int start = 0; start < x.count; start += length) {
     const tlng_int end = tlng_least(start + length, x.count);
     float sum = 0;
+    TLNG_ROLL
     for (tlng_int k = start; k < end; k++) sum = tlng_fma(tlng_left(x, k), x.b[k * x.b_step], sum);
     total = has_total ? total + sum : sum;
     has_total = true;
@@ -110,6 +115,7 @@ TLNG_CALLED float tlng_sequence(tlng_terms x, bool is_single, bool is_grouped) {
   float sum = 0;
   tlng_int k = 0;
   if (is_grouped) {
+    TLNG_ROLL
     for (; k + 8 <= x.count; k += 8) {
       const float high =
           ((tlng_term(x, k + 4) + tlng_term(x, k + 5)) + tlng_term(x, k + 6)) + tlng_term(x, k + 7);
@@ -171,6 +177,7 @@ TLNG_FUNCTION float tlng_fold_lanes(tlng_terms x, tlng_dot_order order, float l0
 
 TLNG_CALLED float tlng_dot(tlng_terms x, tlng_dot_order order) {
   float lanes[8];
+  TLNG_ROLL
   for (int lane = 0; lane < 8; lane++) lanes[lane] = tlng_lane(x, order, lane);
   return tlng_fold_lanes(x, order, lanes[0], lanes[1], lanes[2], lanes[3], lanes[4], lanes[5],
                          lanes[6], lanes[7]);

@@ -11,20 +11,22 @@
 /* Floats that these functions work in. */
 #define TLNG_ROW_SPACE (TLNG_THREADS + 16)
 
-/* The sum in a lane of h . w: as tlng_chain, but so many terms are read together. */
-TLNG_FUNCTION float tlng_lane_of_row(TLNG_GLOBAL(const float) h, TLNG_GLOBAL(const float) w, float sum,
-                                     int start, int end, int spacing) {
+/* The sum in a lane of h . w: as tlng_chain, but eight terms are read together. */
+TLNG_CALLED float tlng_lane_of_row(TLNG_GLOBAL(const float) h, TLNG_GLOBAL(const float) w, float sum,
+                                   int start, int end, int spacing) {
   int k = start;
-  while (k < end) {
-    float products[16];
+  TLNG_ROLL
+  for (; k + 7 * spacing < end; k += 8 * spacing) {
+    float products[8];
     TLNG_UNROLL
-    for (int i = 0; i < 16; i++)
-      products[i] = k + i * spacing < end ? h[k + i * spacing] * w[k + i * spacing] : 0.0f;
+    for (int i = 0; i < 8; i++) products[i] = h[k + i * spacing] * w[k + i * spacing];
     TLNG_UNROLL
-    for (int i = 0; i < 16; i++) {
-      if (k + i * spacing < end) sum = sum + products[i];
-    }
-    k += 16 * spacing;
+    for (int i = 0; i < 8; i++) sum = sum + products[i];
+  }
+  TLNG_ROLL
+  for (; k < end; k += spacing) {
+    const float product = h[k] * w[k];
+    sum = sum + product;
   }
   return sum;
 }
@@ -41,6 +43,7 @@ TLNG_FUNCTION void tlng_row_logits(TLNG_STEP s, TLNG_PLACE place, tlng_int row,
   TLNG_GLOBAL(float) logits = all_logits + row * outputs;
   if (!tlng_is_small(s.batch, outputs, hidden)) {
     TLNG_EACH_THREAD(t) {
+      TLNG_ROLL
       for (tlng_int output = t; output < outputs; output += TLNG_THREADS) {
         tlng_terms terms;
         terms.a = tlng_floats(h, hidden);
@@ -54,6 +57,7 @@ TLNG_FUNCTION void tlng_row_logits(TLNG_STEP s, TLNG_PLACE place, tlng_int row,
     }
     return;
   }
+  TLNG_ROLL
   for (tlng_int first = 0; first < outputs; first += TLNG_THREADS / 8) {
     TLNG_EACH_THREAD(t) {
       const tlng_int output = first + t / 8;
@@ -101,6 +105,7 @@ TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, tlng_int step, t
     if (t == 0) {
       /* NaN is larger than nothing but itself: it stays only if it is the first. */
       float largest = logits[0];
+      TLNG_ROLL
       for (tlng_int output = 1; output < outputs; output++) {
         const float logit = logits[output];
         if (logit > largest) largest = logit;
@@ -110,6 +115,7 @@ TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, tlng_int step, t
       /* The first NaN wins, else the first of the largest. */
       float largest = logits[0];
       tlng_int best = 0;
+      TLNG_ROLL
       for (tlng_int output = 1; output < outputs && largest == largest; output++) {
         const float logit = logits[output];
         if (logit > largest || !(logit == logit)) {
@@ -126,6 +132,7 @@ TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, tlng_int step, t
     if (outputs >= 8 ? t < 8 : t == 0) {
       const int spacing = outputs >= 8 ? 8 : 1;
       float sum = tlng_exp(logits[t] - largest);
+      TLNG_ROLL
       for (tlng_int output = t + spacing; output < outputs; output += spacing)
         sum = sum + tlng_exp(logits[output] - largest);
       space[t] = sum;
@@ -143,6 +150,7 @@ TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, tlng_int step, t
   TLNG_EACH_THREAD(t) {
     const int label = tlng_label(s, step, row);
     const float share = -1.0f / (float)(unsigned)s.rows;
+    TLNG_ROLL
     for (tlng_int output = t; output < outputs; output += TLNG_THREADS) {
       const float shifted = logits[output] - found[0];
       const float y = shifted - found[1];
@@ -155,7 +163,7 @@ TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, tlng_int step, t
 }
 
 /* One element of d_logits w2, where the sums are not in panels. */
-TLNG_CALLED float tlng_small_hidden_gradient(TLNG_STEP s, tlng_int row, tlng_int unit) {
+TLNG_FUNCTION float tlng_small_hidden_gradient(TLNG_STEP s, tlng_int row, tlng_int unit) {
   TLNG_GLOBAL(const float) gradients = s.d_logits;
   TLNG_GLOBAL(const float) w2 = s.w2;
   tlng_terms terms;
@@ -181,25 +189,27 @@ TLNG_FUNCTION void tlng_row_hidden_gradient(TLNG_STEP s, TLNG_PLACE place, tlng_
   const bool is_small = tlng_is_small(s.batch, hidden, outputs);
   const tlng_int length = tlng_panel_length(outputs);
   TLNG_EACH_THREAD(t) {
+    TLNG_ROLL
     for (tlng_int unit = t; unit < hidden; unit += TLNG_THREADS) {
       float total = 0;
       if (is_small) {
         total = tlng_small_hidden_gradient(s, row, unit);
       } else {
+        TLNG_ROLL
         for (tlng_int start = 0; start < outputs; start += length) {
           const tlng_int end = tlng_least(start + length, outputs);
           float sum = 0;
           tlng_int k = start;
-          while (k < end) {
+          TLNG_ROLL
+          for (; k + 8 <= end; k += 8) {
             float w[8];
             TLNG_UNROLL
-            for (int i = 0; i < 8; i++) w[i] = k + i < end ? w2[(k + i) * hidden + unit] : 0.0f;
+            for (int i = 0; i < 8; i++) w[i] = w2[(k + i) * hidden + unit];
             TLNG_UNROLL
-            for (int i = 0; i < 8; i++) {
-              if (k + i < end) sum = tlng_fma(gradients[k + i], w[i], sum);
-            }
-            k += 8;
+            for (int i = 0; i < 8; i++) sum = tlng_fma(gradients[k + i], w[i], sum);
           }
+          TLNG_ROLL
+          for (; k < end; k++) sum = tlng_fma(gradients[k], w2[k * hidden + unit], sum);
           total = start == 0 ? sum : total + sum;
         }
       }

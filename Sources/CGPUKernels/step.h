@@ -25,6 +25,12 @@ typedef int64_t tlng_int;
 /* Threads in a group, of every kernel. */
 #define TLNG_THREADS 256
 
+/* Products that are left to the kernels that do them in large tiles; in tlng_step.tiled. */
+#define TLNG_LOGITS 1
+#define TLNG_HIDDEN_GRADIENT 2
+#define TLNG_W1 4
+#define TLNG_W2 8
+
 /* Where a run of steps stands. The host writes it before the first; a step whose loss is not finite does
  * not count, so that what was issued after it repeats it and comes to the same end. */
 typedef struct tlng_state {
@@ -37,7 +43,7 @@ typedef struct tlng_state {
 
 /* Everything a training step or a pass of inference works on; what a kernel does not use may be 0.
  *
- *   x            [..][x_stride bytes]  features, bytes or floats
+ *   x            [..][x_stride bytes]  features, bytes or floats; x_stride is a multiple of 4
  *   order        [..]                  which row of x and labels each row of the run's batches is; with
  *                                      null, row r is row r
  *   w1, v1       [inputs][hidden]      layers.0.weight transposed, and its momentum
@@ -61,6 +67,7 @@ typedef struct tlng_step {
   tlng_int inputs, hidden, outputs;
   tlng_int x_stride;
   tlng_int is_bytes;
+  tlng_int tiled; /* TLNG_LOGITS ... */
   TLNG_ADDRESS(const unsigned char) x;
   TLNG_ADDRESS(const int) labels; /* null: only logits are wanted */
   TLNG_ADDRESS(const unsigned) order;

@@ -35,20 +35,28 @@ struct tlng_end {
   TLNG_GLOBAL(float) v;
 };
 
-/* Element (outer, k) of a matrix whose column or row k is. */
-TLNG_FUNCTION float tlng_operand(tlng_matrix m, bool k_is_row, tlng_int outer, tlng_int k) {
-  return k_is_row ? tlng_value(m, tlng_row_start(m, k) + outer)
-                  : tlng_value(m, tlng_row_start(m, outer) + k);
+/* Which elements of a tile [terms][..] a thread reads: number i is that of term + i * term_step and
+ * outer + i * outer_step. Neighbours in memory go to neighbouring threads. */
+struct tlng_share {
+  int term, outer, term_step, outer_step;
+};
+
+TLNG_FUNCTION tlng_share tlng_share_of(int t, bool k_is_row, int width) {
+  tlng_share own;
+  own.term = k_is_row ? t / width : t % TLNG_TILE_TERMS;
+  own.outer = k_is_row ? t % width : t / TLNG_TILE_TERMS;
+  own.term_step = k_is_row ? TLNG_THREADS / width : 0;
+  own.outer_step = k_is_row ? 0 : TLNG_THREADS / TLNG_TILE_TERMS;
+  return own;
 }
 
-/* Which element of a tile [terms][width] thread t reads as number i: neighbours in memory go to
- * neighbouring threads. */
-TLNG_FUNCTION int tlng_tile_term(bool k_is_row, int width, int t, int i) {
-  return k_is_row ? (t + i * TLNG_THREADS) / width : t % TLNG_TILE_TERMS;
-}
-
-TLNG_FUNCTION int tlng_tile_outer(bool k_is_row, int width, int t, int i) {
-  return k_is_row ? t % width : t / TLNG_TILE_TERMS + i * (TLNG_THREADS / TLNG_TILE_TERMS);
+/* The index of number i, of a block of terms from k on, `ahead` of them, and the tile from `first` on;
+ * what is beyond an edge repeats the last, and is not used. */
+TLNG_FUNCTION tlng_int tlng_share_index(tlng_matrix m, bool k_is_row, tlng_share own, int i, tlng_int k,
+                                        int ahead, tlng_int first, tlng_int count) {
+  const tlng_int term = k + tlng_least(own.term + i * own.term_step, ahead - 1);
+  const tlng_int outer = tlng_least(first + own.outer + i * own.outer_step, count - 1);
+  return tlng_row_start(m, k_is_row ? term : outer) + (k_is_row ? outer : term);
 }
 
 #define TLNG_TILE_OWN_A (TLNG_TILE_TERMS * TLNG_TILE_ROWS / TLNG_THREADS)
@@ -88,34 +96,34 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
     const int ahead = (int)tlng_least(TLNG_TILE_TERMS, next_end - next);
     TLNG_EACH_THREAD(t) {
       if (!is_first) {
+        const tlng_share of_a = tlng_share_of(t, x.k_is_row_of_a, TLNG_TILE_ROWS);
+        const tlng_share of_b = tlng_share_of(t, x.k_is_row_of_b, TLNG_TILE_COLUMNS);
         TLNG_UNROLL
-        for (int i = 0; i < TLNG_TILE_OWN_A; i++)
-          a[tlng_tile_term(x.k_is_row_of_a, TLNG_TILE_ROWS, t, i) * TLNG_TILE_A +
-            tlng_tile_outer(x.k_is_row_of_a, TLNG_TILE_ROWS, t, i)] = TLNG_MINE(next_a, t)[i];
+        for (int i = 0; i < TLNG_TILE_OWN_A; i++) {
+          const float value = TLNG_MINE(next_a, t)[i];
+          a[(of_a.term + i * of_a.term_step) * TLNG_TILE_A + of_a.outer + i * of_a.outer_step] =
+              x.a.bytes ? tlng_scaled(value) : value;
+        }
         TLNG_UNROLL
         for (int i = 0; i < TLNG_TILE_OWN_B; i++)
-          b[tlng_tile_term(x.k_is_row_of_b, TLNG_TILE_COLUMNS, t, i) * TLNG_TILE_B +
-            tlng_tile_outer(x.k_is_row_of_b, TLNG_TILE_COLUMNS, t, i)] = TLNG_MINE(next_b, t)[i];
+          b[(of_b.term + i * of_b.term_step) * TLNG_TILE_B + of_b.outer + i * of_b.outer_step] =
+              TLNG_MINE(next_b, t)[i];
       }
     }
     TLNG_EACH_THREAD(t) {
-      TLNG_UNROLL
-      for (int i = 0; i < TLNG_TILE_OWN_A; i++) {
-        const int term = tlng_tile_term(x.k_is_row_of_a, TLNG_TILE_ROWS, t, i);
-        const tlng_int outer = row + tlng_tile_outer(x.k_is_row_of_a, TLNG_TILE_ROWS, t, i);
-        float value = 0;
-        if (term < ahead && outer < x.rows)
-          value = tlng_operand(x.a, x.k_is_row_of_a, outer, next + term);
-        TLNG_MINE(next_a, t)[i] = value;
-      }
-      TLNG_UNROLL
-      for (int i = 0; i < TLNG_TILE_OWN_B; i++) {
-        const int term = tlng_tile_term(x.k_is_row_of_b, TLNG_TILE_COLUMNS, t, i);
-        const tlng_int outer = column + tlng_tile_outer(x.k_is_row_of_b, TLNG_TILE_COLUMNS, t, i);
-        float value = 0;
-        if (term < ahead && outer < x.columns)
-          value = tlng_operand(x.b, x.k_is_row_of_b, outer, next + term);
-        TLNG_MINE(next_b, t)[i] = value;
+      if (ahead > 0) {
+        const tlng_share of_a = tlng_share_of(t, x.k_is_row_of_a, TLNG_TILE_ROWS);
+        const tlng_share of_b = tlng_share_of(t, x.k_is_row_of_b, TLNG_TILE_COLUMNS);
+        TLNG_UNROLL
+        for (int i = 0; i < TLNG_TILE_OWN_A; i++) {
+          const tlng_int at =
+              tlng_share_index(x.a, x.k_is_row_of_a, of_a, i, next, ahead, row, x.rows);
+          TLNG_MINE(next_a, t)[i] = x.a.bytes ? (float)x.a.bytes[at] : x.a.floats[at];
+        }
+        TLNG_UNROLL
+        for (int i = 0; i < TLNG_TILE_OWN_B; i++)
+          TLNG_MINE(next_b, t)[i] = x.b.floats[tlng_share_index(x.b, x.k_is_row_of_b, of_b, i, next,
+                                                                ahead, column, x.columns)];
       }
       TLNG_ROLL
       for (int term = 0; term < here; term++) {
@@ -146,21 +154,21 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
     panel_end = next_end;
   }
   TLNG_EACH_THREAD(t) {
+    float results[32]; /* not in registers, so that this loop need not be unrolled */
     TLNG_UNROLL
-    for (int i = 0; i < 8; i++) {
-      TLNG_UNROLL
-      for (int j = 0; j < 4; j++) {
-        const tlng_int r = row + tlng_own_row(t, i), c = column + tlng_own_column(t, j);
-        if (r < x.rows && c < x.columns) {
-          const tlng_int at = r * x.columns + c;
-          float total = TLNG_MINE(totals, t)[4 * i + j];
-          if (end.rectifies) total = tlng_rectified(total);
-          if (end.mask && end.mask[at] <= 0.0f) total = 0;
-          if (end.c)
-            end.c[at] = total;
-          else
-            tlng_update_one(optimizer, total, end.p, end.v, at);
-        }
+    for (int i = 0; i < 32; i++) results[i] = TLNG_MINE(totals, t)[i];
+    TLNG_ROLL
+    for (int i = 0; i < 32; i++) {
+      const tlng_int r = row + tlng_own_row(t, i / 4), c = column + tlng_own_column(t, i % 4);
+      if (r < x.rows && c < x.columns) {
+        const tlng_int at = r * x.columns + c;
+        float total = results[i];
+        if (end.rectifies) total = tlng_rectified(total);
+        if (end.mask && end.mask[at] <= 0.0f) total = 0;
+        if (end.c)
+          end.c[at] = total;
+        else
+          tlng_update_one(optimizer, total, end.p, end.v, at);
       }
     }
   }
@@ -169,11 +177,13 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
 /* All tiles of a product that fall to this group. */
 TLNG_FUNCTION void tlng_all_tiles(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place,
                                   TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
-  const tlng_int across = tlng_parts(x.columns, TLNG_TILE_COLUMNS);
-  const tlng_int tiles = tlng_parts(x.rows, TLNG_TILE_ROWS) * across;
-  for (tlng_int tile = place.group; tile < tiles; tile += place.groups)
-    tlng_tile(x, end, optimizer, place, tile / across * TLNG_TILE_ROWS,
-              tile % across * TLNG_TILE_COLUMNS, a, b);
+  const int across = (int)tlng_parts(x.columns, TLNG_TILE_COLUMNS);
+  TLNG_ROLL
+  for (int tile = place.group;; tile += place.groups) {
+    const tlng_int row = (tlng_int)(tile / across) * TLNG_TILE_ROWS;
+    if (row >= x.rows) break;
+    tlng_tile(x, end, optimizer, place, row, tile % across * TLNG_TILE_COLUMNS, a, b);
+  }
 }
 
 TLNG_FUNCTION tlng_end tlng_nothing(void) {
@@ -194,11 +204,8 @@ TLNG_FUNCTION tlng_sgd tlng_no_optimizer(void) {
   return o;
 }
 
-/* Updates weights tile by tile, if the loss is finite. */
-TLNG_FUNCTION void tlng_update_tiled(TLNG_STEP s, TLNG_PLACE place, tlng_int step, tlng_weights w,
-                                     TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b,
-                                     TLNG_SHARED_POINTER(float) space) {
-  if (!tlng_is_finite(tlng_mean_loss(s, place, space))) return;
+/* The update of one layer's weights as a product. */
+TLNG_FUNCTION tlng_product tlng_gradient_of(TLNG_STEP s, tlng_weights w) {
   tlng_product x;
   x.a = w.a;
   x.b = tlng_floats(w.b, w.columns);
@@ -207,10 +214,7 @@ TLNG_FUNCTION void tlng_update_tiled(TLNG_STEP s, TLNG_PLACE place, tlng_int ste
   x.rows = w.count;
   x.columns = w.columns;
   x.terms = s.rows;
-  tlng_end end = tlng_nothing();
-  end.p = w.p;
-  end.v = w.v;
-  tlng_all_tiles(x, end, tlng_optimizer(s, step), place, a, b);
+  return x;
 }
 
 #endif

@@ -75,24 +75,33 @@ TLNG_CALLED void tlng_update_tile(tlng_weights w, tlng_sgd optimizer, TLNG_PLACE
   TLNG_OWN(float, totals, 4);
   TLNG_OWN(float, sums, 4);
   const tlng_int length = is_small ? rows : tlng_panel_length(rows);
+  TLNG_ROLL
   for (tlng_int start = 0; start < rows && !is_small; start += length) {
     const tlng_int end = tlng_least(start + length, rows);
+    TLNG_ROLL
     for (tlng_int k = start; k < end; k += TLNG_UPDATE_ROWS) {
       const int here = (int)tlng_least(TLNG_UPDATE_ROWS, end - k);
       TLNG_EACH_THREAD(t) {
         const int column = t % TLNG_UPDATE_TILE;
-        TLNG_UNROLL
-        for (int i = 0; i < TLNG_UPDATE_ROWS / (TLNG_THREADS / TLNG_UPDATE_TILE); i++) {
-          const int row = t / TLNG_UPDATE_TILE + i * (TLNG_THREADS / TLNG_UPDATE_TILE);
-          if (row < here) {
-            if (first + column < w.count)
-              a[row * TLNG_UPDATE_TILE + column] =
-                  tlng_value(w.a, tlng_row_start(w.a, k + row) + first + column);
-            if (first_column + column < w.columns)
-              b[row * TLNG_UPDATE_TILE + column] =
-                  w.b[(k + row) * w.columns + first_column + column];
-          }
+        /* What is beyond an edge repeats the last, and is not used. */
+        const tlng_int of_a = tlng_least(first + column, w.count - 1);
+        const tlng_int of_b = tlng_least(first_column + column, w.columns - 1);
+        const int row = t / TLNG_UPDATE_TILE, spacing = TLNG_THREADS / TLNG_UPDATE_TILE;
+        if (w.a.bytes) {
+          TLNG_UNROLL
+          for (int i = 0; i < TLNG_UPDATE_ROWS / spacing; i++)
+            a[t + i * TLNG_THREADS] = tlng_byte_value(
+                w.a.bytes[tlng_row_start(w.a, tlng_least(k + row + i * spacing, end - 1)) + of_a]);
+        } else {
+          TLNG_UNROLL
+          for (int i = 0; i < TLNG_UPDATE_ROWS / spacing; i++)
+            a[t + i * TLNG_THREADS] =
+                w.a.floats[tlng_row_start(w.a, tlng_least(k + row + i * spacing, end - 1)) + of_a];
         }
+        TLNG_UNROLL
+        for (int i = 0; i < TLNG_UPDATE_ROWS / spacing; i++)
+          b[t + i * TLNG_THREADS] =
+              w.b[tlng_least(k + row + i * spacing, end - 1) * w.columns + of_b];
       }
       TLNG_EACH_THREAD(t) {
         const int column = t % TLNG_UPDATE_TILE, i = t / TLNG_UPDATE_TILE * 4;
@@ -129,7 +138,7 @@ TLNG_CALLED void tlng_update_tile(tlng_weights w, tlng_sgd optimizer, TLNG_PLACE
   }
   TLNG_EACH_THREAD(t) {
     const tlng_int column = first_column + t % TLNG_UPDATE_TILE;
-    TLNG_UNROLL
+    TLNG_ROLL
     for (int j = 0; j < 4; j++) {
       const tlng_int i = first + t / TLNG_UPDATE_TILE * 4 + j;
       if (i < w.count && column < w.columns) {
@@ -141,54 +150,13 @@ TLNG_CALLED void tlng_update_tile(tlng_weights w, tlng_sgd optimizer, TLNG_PLACE
   }
 }
 
-/* Updates a bias [columns] with the sums of the columns of `gradients` [rows][columns], from column
- * first on, one a thread. */
-TLNG_CALLED void tlng_update_bias(TLNG_GLOBAL(const float) gradients, tlng_int rows, tlng_int columns,
-                                  tlng_sgd optimizer, TLNG_PLACE place, tlng_int first,
-                                  TLNG_GLOBAL(float) p, TLNG_GLOBAL(float) v) {
-  TLNG_EACH_THREAD(t) {
-    const tlng_int column = first + t;
-    if (column < columns)
-      tlng_update_one(optimizer, tlng_column_sum(gradients, rows, columns, column), p, v, column);
-  }
-}
-
-/* Groups that an update takes: tiles of w1, tiles of w2, both biases. */
-TLNG_FUNCTION tlng_int tlng_tiles(tlng_int count, tlng_int columns) {
-  return tlng_parts(count, TLNG_UPDATE_TILE) * tlng_parts(columns, TLNG_UPDATE_TILE);
-}
-
-/* Does part `item` of an update, in which w1 or w2 may be left out. */
-TLNG_FUNCTION void tlng_update_part(TLNG_STEP s, TLNG_PLACE place, tlng_int step, tlng_int item,
-                                    bool with_w1, bool with_w2, TLNG_SHARED_POINTER(float) a,
-                                    TLNG_SHARED_POINTER(float) b) {
-  const tlng_sgd optimizer = tlng_optimizer(s, step);
-  const tlng_int tiles1 = with_w1 ? tlng_tiles(s.inputs, s.hidden) : 0;
-  const tlng_int tiles2 = with_w2 ? tlng_tiles(s.outputs, s.hidden) : 0;
-  const tlng_int across = tlng_parts(s.hidden, TLNG_UPDATE_TILE);
-  if (item < tiles1 + tiles2) {
-    const bool is_w1 = item < tiles1;
-    const tlng_int tile = is_w1 ? item : item - tiles1;
-    tlng_update_tile(is_w1 ? tlng_hidden_weights(s, step) : tlng_output_weights(s), optimizer, place,
-                     s.rows, tile / across * TLNG_UPDATE_TILE, tile % across * TLNG_UPDATE_TILE, a, b);
-    return;
-  }
-  const tlng_int part = item - tiles1 - tiles2;
-  const tlng_int parts1 = tlng_parts(s.hidden, TLNG_THREADS);
-  if (part < parts1)
-    tlng_update_bias(s.d_h, s.rows, s.hidden, optimizer, place, part * TLNG_THREADS, s.b1, s.vb1);
-  else
-    tlng_update_bias(s.d_logits, s.rows, s.outputs, optimizer, place, (part - parts1) * TLNG_THREADS,
-                     s.b2, s.vb2);
-}
-
-/* The last kernel of a step: updates if the loss is finite, and says where the run stands. */
-TLNG_FUNCTION void tlng_finish_step(TLNG_STEP s, TLNG_PLACE place, bool with_w1, bool with_w2,
-                                    TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b,
-                                    TLNG_SHARED_POINTER(float) space) {
+/* The last kernel of a step: updates what is not left to tiles, if the loss is finite, and says where the
+ * run stands. */
+TLNG_FUNCTION void tlng_finish_step(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_POINTER(float) a,
+                                    TLNG_SHARED_POINTER(float) b, TLNG_SHARED_POINTER(float) space) {
   const tlng_int step = tlng_current_step(s, false);
   if (step < 0) return;
-  const float loss = tlng_mean_loss(s, place, space);
+  const float loss = tlng_mean_loss(s.target, s.rows, place, space);
   if (place.group == 0) {
     TLNG_EACH_THREAD(t) {
       if (t == 0) {
@@ -200,11 +168,35 @@ TLNG_FUNCTION void tlng_finish_step(TLNG_STEP s, TLNG_PLACE place, bool with_w1,
     }
   }
   if (!tlng_is_finite(loss)) return;
-  const tlng_int items = (with_w1 ? tlng_tiles(s.inputs, s.hidden) : 0) +
-                         (with_w2 ? tlng_tiles(s.outputs, s.hidden) : 0) +
-                         tlng_parts(s.hidden, TLNG_THREADS) + tlng_parts(s.outputs, TLNG_THREADS);
-  for (tlng_int item = place.group; item < items; item += place.groups)
-    tlng_update_part(s, place, step, item, with_w1, with_w2, a, b);
+  const tlng_sgd optimizer = tlng_optimizer(s, step);
+  const int across = (int)tlng_parts(s.hidden, TLNG_UPDATE_TILE);
+  const int tiles1 = s.tiled & TLNG_W1 ? 0 : (int)tlng_parts(s.inputs, TLNG_UPDATE_TILE) * across;
+  const int tiles2 = s.tiled & TLNG_W2 ? 0 : (int)tlng_parts(s.outputs, TLNG_UPDATE_TILE) * across;
+  const int tiles = tiles1 + tiles2;
+  const int parts1 = (int)tlng_parts(s.hidden, TLNG_THREADS);
+  const int items = tiles + parts1 + (int)tlng_parts(s.outputs, TLNG_THREADS);
+  TLNG_ROLL
+  for (int item = place.group; item < items; item += place.groups) {
+    if (item < tiles) {
+      const bool is_w1 = item < tiles1;
+      const int tile = is_w1 ? item : item - tiles1;
+      tlng_update_tile(is_w1 ? tlng_hidden_weights(s, step) : tlng_output_weights(s), optimizer, place,
+                       s.rows, tile / across * TLNG_UPDATE_TILE, tile % across * TLNG_UPDATE_TILE, a,
+                       b);
+    } else {
+      const bool is_b1 = item < tiles + parts1;
+      const tlng_int first = (is_b1 ? item - tiles : item - tiles - parts1) * TLNG_THREADS;
+      TLNG_GLOBAL(const float) gradients = is_b1 ? s.d_h : s.d_logits;
+      const tlng_int columns = is_b1 ? s.hidden : s.outputs;
+      TLNG_GLOBAL(float) p = is_b1 ? s.b1 : s.b2;
+      TLNG_GLOBAL(float) v = is_b1 ? s.vb1 : s.vb2;
+      TLNG_EACH_THREAD(t) {
+        if (first + t < columns)
+          tlng_update_one(optimizer, tlng_column_sum(gradients, s.rows, columns, first + t), p, v,
+                          first + t);
+      }
+    }
+  }
 }
 
 #endif

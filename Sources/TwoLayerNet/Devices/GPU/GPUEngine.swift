@@ -104,9 +104,9 @@ final class GPUEngine: Engine {
     step.first_row = tlng_int(first)
     step.batch = tlng_int(batch)
     step.predicted = withLoss ? step.target &+ UInt64(4 &* count) : 0
-    for launch in plan.inference(rows: count, batch: batch, withLoss: withLoss) {
-      try context.launch(launch, step)
-    }
+    let (launches, tiled) = plan.inference(rows: count, batch: batch, withLoss: withLoss)
+    step.tiled = tlng_int(tiled)
+    try context.launch(launches, step)
     return workspace
   }
 
@@ -170,10 +170,13 @@ extension GPUEngine {
 }
 
 extension GPUContext {
-  func launch(_ launch: GPULaunch, _ step: tlng_step) throws(Failure) {
+  /// Issues kernels, each with these arguments.
+  func launch(_ launches: [GPULaunch], _ step: tlng_step) throws(Failure) {
     var step = step
     let driver = driver
-    try withBytes(of: &step) { bytes throws(Failure) in try driver.launch(launch, bytes) }
+    try withBytes(of: &step) { bytes throws(Failure) in
+      for launch in launches { try driver.launch(launch, bytes) }
+    }
   }
 }
 

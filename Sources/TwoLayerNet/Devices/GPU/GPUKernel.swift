@@ -5,15 +5,10 @@ import CGPUKernels
 
 /// A kernel; every one takes a `tlng_step` by value and runs in groups of `threadsPerGroup` threads.
 enum GPUKernel: Int, CaseIterable {
-  // forward
-  case hidden, hiddenTiled
-  // from the hidden units to the gradient that goes back to them: at once, or in three
-  case output
-  case logitsTiled, loss, hiddenGradientTiled
-  // gradients and updates
-  case update
-  case hiddenUpdateTiled, outputUpdate
-  case outputUpdateTiled, biasUpdate
+  /// The three that a step of moderate size is made of.
+  case hidden, output, update
+  /// Those that do one of their products in large tiles.
+  case hiddenTiled, logitsTiled, hiddenGradientTiled, updateTiled
 
   static var threadsPerGroup: Int { Int(TLNG_THREADS) }
 
@@ -21,16 +16,12 @@ enum GPUKernel: Int, CaseIterable {
   var name: StaticString {
     switch self {
     case .hidden: "tlng_hidden"
-    case .hiddenTiled: "tlng_hidden_tiled"
     case .output: "tlng_output"
-    case .logitsTiled: "tlng_logits_tiled"
-    case .loss: "tlng_loss"
-    case .hiddenGradientTiled: "tlng_hidden_gradient_tiled"
     case .update: "tlng_update"
-    case .hiddenUpdateTiled: "tlng_hidden_update_tiled"
-    case .outputUpdate: "tlng_output_update"
-    case .outputUpdateTiled: "tlng_output_update_tiled"
-    case .biasUpdate: "tlng_bias_update"
+    case .hiddenTiled: "tlng_hidden_tiled"
+    case .logitsTiled: "tlng_logits_tiled"
+    case .hiddenGradientTiled: "tlng_hidden_gradient_tiled"
+    case .updateTiled: "tlng_update_tiled"
     }
   }
 }

@@ -72,7 +72,7 @@ final class GPUOptimizer: Optimizer {
       let rest = order.count &- whole &* batchSize
       var step = try makeStep(data, run, rows: rest, batchSize: batchSize, isOrdered: true)
       step.only_step = tlng_int(whole)
-      try launch(step)
+      try engine.context.launch(engine.plan.training(rows: rest).launches, step)
     }
     return try end(run, losses)
   }
@@ -89,7 +89,8 @@ final class GPUOptimizer: Optimizer {
     try data.upload(labels: small.readOnly)
     let run = try takeRun(steps: 1, order: 0)
     try run.begin(state, UnsafeBufferPointer(start: nil, count: 0))
-    try launch(try makeStep(data, run, rows: count, batchSize: count, isOrdered: false))
+    let step = try makeStep(data, run, rows: count, batchSize: count, isOrdered: false)
+    try engine.context.launch(engine.plan.training(rows: count).launches, step)
     let loss = try Buffer<Float>(uninitialized: 1)
     _ = try end(run, loss.mutable)
     return loss[0]
@@ -126,20 +127,15 @@ final class GPUOptimizer: Optimizer {
     step.state = run.state
     step.losses = run.losses
     step.order = isOrdered ? run.order : 0
+    step.tiled = tlng_int(engine.plan.training(rows: rows).tiled)
     return step
-  }
-
-  private func launch(_ step: tlng_step) throws(Failure) {
-    for launch in engine.plan.training(rows: Int(step.rows)) {
-      try engine.context.launch(launch, step)
-    }
   }
 
   /// The kernels of a step with these arguments; the last recording, if it was of the same.
   private func record(_ step: tlng_step) throws(Failure) -> GPUSequence {
     if let recorded, isSame(recorded.step, step) { return recorded.sequence }
     recorded = nil
-    let (launches, driver) = (engine.plan.training(rows: Int(step.rows)), engine.context.driver)
+    let (launches, driver) = (engine.plan.training(rows: Int(step.rows)).launches, engine.context.driver)
     var arguments = step
     let sequence = try withBytes(of: &arguments) { bytes throws(Failure) in
       try driver.record(launches, bytes)

@@ -20,45 +20,43 @@ struct GPUPlan {
   private static let groupLimit = 1 << 20
   private static let tilesWorthwhile = 96
 
-  /// The forward pass, with what follows it up to the loss if `withLoss`.
-  func inference(rows: Int, batch: Int, withLoss: Bool) -> [GPULaunch] {
-    let (hidden, outputs) = (shape.hidden, shape.output)
+  /// The forward pass with its loss, and what of it is left to tiles (tlng_step.tiled).
+  func inference(rows: Int, batch: Int, withLoss: Bool) -> (launches: [GPULaunch], tiled: Int) {
     var launches = [hiddenForward(rows: rows, batch: batch)]
-    if isTiled(rows, outputs, hidden, batch: batch) {
-      launches.append(launch(.logitsTiled, tiles(rows, outputs)))
-      if withLoss { launches.append(launch(.loss, rows)) }
-    } else {
-      launches.append(launch(.output, rows))
-    }
-    return launches
+    var tiled = 0
+    addLogits(rows: rows, batch: batch, &launches, &tiled)
+    if withLoss || tiled == 0 { launches.append(launch(.output, rows)) }
+    return (launches, tiled)
   }
 
-  func training(rows: Int) -> [GPULaunch] {
+  func training(rows: Int) -> (launches: [GPULaunch], tiled: Int) {
     let (inputs, hidden, outputs) = (shape.input, shape.hidden, shape.output)
     var launches = [hiddenForward(rows: rows, batch: rows)]
-    if isTiled(rows, outputs, hidden, batch: rows) && isTiled(rows, hidden, outputs, batch: rows) {
-      launches.append(launch(.logitsTiled, tiles(rows, outputs)))
-      launches.append(launch(.loss, rows))
+    var tiled = 0
+    addLogits(rows: rows, batch: rows, &launches, &tiled)
+    launches.append(launch(.output, rows))
+    if isTiled(rows, hidden, !isSmall(rows: rows, columns: hidden, terms: outputs)) {
       launches.append(launch(.hiddenGradientTiled, tiles(rows, hidden)))
-    } else {
-      launches.append(launch(.output, rows))
+      tiled |= Int(TLNG_HIDDEN_GRADIENT)
     }
-    let biases = parts(hidden, Self.threads) &+ parts(outputs, Self.threads)
-    let w2 = smallTiles(outputs, hidden)
+    var groups = parts(hidden, Self.threads) &+ parts(outputs, Self.threads)
+    var updateTiles = 0
     // PyTorch's product for w1 has hidden units as its rows.
-    let isSmall = isSmall(rows: hidden, columns: inputs, terms: rows)
-    if isSmall || !isWorthwhile(inputs, hidden) {
-      launches.append(launch(.update, smallTiles(inputs, hidden) &+ w2 &+ biases))
-      return launches
-    }
-    launches.append(launch(.hiddenUpdateTiled, tiles(inputs, hidden)))
-    if isTiled(outputs, hidden, rows, batch: outputs) {
-      launches.append(launch(.outputUpdateTiled, tiles(outputs, hidden)))
-      launches.append(launch(.biasUpdate, biases))
+    if isTiled(inputs, hidden, !isSmall(rows: hidden, columns: inputs, terms: rows)) {
+      updateTiles = tiles(inputs, hidden)
+      tiled |= Int(TLNG_W1)
     } else {
-      launches.append(launch(.outputUpdate, w2 &+ biases))
+      groups &+= parts(inputs, 32) &* parts(hidden, 32)
     }
-    return launches
+    if isTiled(outputs, hidden, !isSmall(rows: outputs, columns: hidden, terms: rows)) {
+      updateTiles = max(updateTiles, tiles(outputs, hidden))
+      tiled |= Int(TLNG_W2)
+    } else {
+      groups &+= parts(outputs, 32) &* parts(hidden, 32)
+    }
+    if updateTiles > 0 { launches.append(launch(.updateTiled, updateTiles)) }
+    launches.append(launch(.update, groups))
+    return (launches, tiled)
   }
 
   private func hiddenForward(rows: Int, batch: Int) -> GPULaunch {
@@ -66,17 +64,22 @@ struct GPUPlan {
     if isSmall(rows: batch, columns: hidden, terms: inputs) {
       return launch(.hidden, parts(rows &* hidden, Self.threads))
     }
-    if isWorthwhile(rows, hidden) { return launch(.hiddenTiled, tiles(rows, hidden)) }
-    let length = inputs <= 192 ? inputs : inputs < 384 ? inputs / 2 : 192
-    let panels = parts(inputs, length)
+    if isTiled(rows, hidden, true) { return launch(.hiddenTiled, tiles(rows, hidden)) }
+    let panels = inputs <= 192 ? 1 : inputs < 384 ? 2 &+ inputs & 1 : parts(inputs, 192)
     let rowsPerTile = 32 / (panels <= 2 ? panels : panels <= 4 ? 4 : 8)
     return launch(.hidden, parts(rows, rowsPerTile) &* parts(hidden, 32))
   }
 
-  /// Whether a product of so many rows, columns and terms is done in large tiles; `batch` is the rows on
-  /// which the order depends.
-  private func isTiled(_ rows: Int, _ columns: Int, _ terms: Int, batch: Int) -> Bool {
-    !isSmall(rows: batch, columns: columns, terms: terms) && isWorthwhile(rows, columns)
+  private func addLogits(rows: Int, batch: Int, _ launches: inout [GPULaunch], _ tiled: inout Int) {
+    let isSmall = isSmall(rows: batch, columns: shape.output, terms: shape.hidden)
+    guard isTiled(rows, shape.output, !isSmall) else { return }
+    launches.append(launch(.logitsTiled, tiles(rows, shape.output)))
+    tiled |= Int(TLNG_LOGITS)
+  }
+
+  /// Whether a product of so many rows and columns is done in large tiles.
+  private func isTiled(_ rows: Int, _ columns: Int, _ isInPanels: Bool) -> Bool {
+    isInPanels && isWorthwhile(rows, columns)
   }
 
   private func isWorthwhile(_ rows: Int, _ columns: Int) -> Bool {
@@ -94,7 +97,6 @@ struct GPUPlan {
   }
 
   private func tiles(_ rows: Int, _ columns: Int) -> Int { parts(rows, 128) &* parts(columns, 64) }
-  private func smallTiles(_ rows: Int, _ columns: Int) -> Int { parts(rows, 32) &* parts(columns, 32) }
   private func parts(_ count: Int, _ size: Int) -> Int { (count &+ size &- 1) / size }
 
   private func launch(_ kernel: GPUKernel, _ groups: Int) -> GPULaunch {

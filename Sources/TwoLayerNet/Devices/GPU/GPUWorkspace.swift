@@ -64,6 +64,7 @@ final class GPURows {
   /// The dataset's; 0 for rows of a caller's.
   let serial: Int
   let type: FeatureType
+  /// From row to row, a multiple of 4.
   let rowBytes: Int
   let capacity: Int
   private let buffer: GPUBuffer
@@ -85,7 +86,7 @@ final class GPURows {
     _ context: GPUContext, type: FeatureType, columns: Int, rows: Int, serial: Int = 0
   ) throws(Failure) -> GPURows {
     var places = GPUPlaces()
-    let rowBytes = columns &* type.byteCount
+    let rowBytes = roundedUp(columns &* type.byteCount, to: 4)
     _ = places.place(rows &* rowBytes, of: 1)
     let labels = places.place(rows)
     let buffer = try GPUBuffer.make(context, bytes: places.bytes)
@@ -117,17 +118,18 @@ final class GPURows {
   private static let bytesAtOnce = 1 << 22
 
   private func uploadFeatures(of dataset: Dataset) throws(Failure) {
-    if dataset.rowStride == rowBytes {
+    let used = dataset.rowByteCount
+    if dataset.rowStride == rowBytes && used == rowBytes {
       let bytes = UnsafeRawBufferPointer(start: dataset.row(0), count: capacity &* rowBytes)
       return try buffer.upload(bytes)
     }
     let rowsAtOnce = min(capacity, max(1, Self.bytesAtOnce / rowBytes))
-    let staging = try Buffer<UInt8>(uninitialized: rowsAtOnce &* rowBytes)
+    let staging = try Buffer<UInt8>(zeroed: rowsAtOnce &* rowBytes)
     var first = 0
     while first < capacity {
       let count = min(capacity &- first, rowsAtOnce)
       for row in 0..<count {
-        memcpy(staging.base + row &* rowBytes, dataset.row(first &+ row), rowBytes)
+        memcpy(staging.base + row &* rowBytes, dataset.row(first &+ row), used)
       }
       try buffer.upload(
         UnsafeRawBufferPointer(start: staging.base, count: count &* rowBytes),
