@@ -89,6 +89,23 @@ test-pytorch: lib .venv-pytorch/ready
 	.venv-pytorch/bin/python -m pip install -q -r $<
 	touch $@
 
+# All that needs an NVIDIA card, and a report: Tests/Benchmarks/CUDA.md. Without a card it says so and ends.
+# MNIST=directory, BENCH_PYTORCH=python that has PyTorch for CUDA, CUDA_DEVICE=cuda:1.
+test-cuda: lib $(VENV)/ready
+	$(VENV)/bin/python Tests/Benchmarks/cuda.py --only-look
+	$(SWIFT) test -c release -Xswiftc -enable-testing --filter 'DeviceTests|ArithmeticTests|ConformanceTests'
+	$(VENV)/bin/python Tests/Benchmarks/cuda.py $(if $(CUDA_DEVICE),--device $(CUDA_DEVICE)) \
+	  $(if $(MNIST),--mnist $(MNIST)) $(if $(BENCH_PYTORCH),--pytorch $(BENCH_PYTORCH))
+
+# Whether NVIDIA's assembler takes the PTX in the repository, for old and new cards.
+test-ptx: .venv-cuda/ready
+	.venv-cuda/bin/python Tests/Devices/assemble.py
+
+.venv-cuda/ready: Tests/Devices/requirements.txt
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install -q -r $<
+	touch $@
+
 # Measures beside NumPy, PyTorch, JAX and scikit-learn, which it installs (some GB to download; peers that
 # cannot be had are left out). QUICK=1 for a short form, MNIST=directory, BENCH_PYTORCH=python that has it.
 bench: lib cli .venv-bench/ready
@@ -208,9 +225,9 @@ uninstall:
 
 clean:
 	rm -rf .build .build-embedded .build-fuzz .build-address .build-thread .build-undefined \
-	  dist $(VENV) .venv-bench .venv-pytorch
+	  dist $(VENV) .venv-bench .venv-cuda .venv-pytorch
 
 FORCE:
-.PHONY: all lib cli wheel setup train test test-load test-kill test-reproducible test-pytorch coverage \
+.PHONY: all lib cli wheel setup train test test-cuda test-ptx test-load test-kill test-reproducible test-pytorch coverage \
   mutation abi footprint fuzz fuzz-coverage test-asan test-tsan test-ubsan test-valgrind \
   bench bench-instructions documentation install uninstall clean FORCE

@@ -83,18 +83,18 @@ extension Device {
   static func makeEngine(
     _ request: Device?, index: Int, _ shape: Shape, threads: Int
   ) throws(Failure) -> any Engine {
-    if let request { return try request.makeEngine(index: index, shape, threads: threads) }
+    if let request { return try request.makeEngine(shape, index: index, threads: threads) }
     for device in candidates where device != .cpu {
       do throws(Failure) {
-        return try device.makeEngine(index: index, shape, threads: threads)
+        return try device.makeEngine(shape, index: index, threads: threads)
       } catch {
         if error.status != .noDevice && error.status != .deviceFailed { throw error }
       }
     }
-    return try cpu.makeEngine(index: index, shape, threads: threads)
+    return try cpu.makeEngine(shape, index: index, threads: threads)
   }
 
-  private func makeEngine(index: Int, _ shape: Shape, threads: Int) throws(Failure) -> any Engine {
+  func makeEngine(_ shape: Shape, index: Int = 0, threads: Int) throws(Failure) -> any Engine {
     guard index >= 0 else {
       throw Failure(.noDevice, "device_index is \(index), but devices are counted from 0")
     }
