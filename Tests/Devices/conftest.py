@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
+FAKE = HERE / "FakeCUDA"
 EMULATOR = HERE.parent / "TestSupport/Emulator"
 
 
@@ -32,7 +33,8 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     for source in sorted(EMULATOR.glob("*.cpp")):
         command(tool("clang++"), *options, source, "-o", directory / f"{source.stem}.o")
     options = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fPIC", "-I", EMULATOR / "include", "-c"]
-    command(tool("clang"), *options, HERE / "fake_cuda.c", "-o", directory / "fake_cuda.o")
+    for source in sorted(FAKE.glob("*.c")):
+        command(tool("clang"), *options, source, "-o", directory / f"fake_{source.stem}.o")
     return directory
 
 
@@ -56,7 +58,7 @@ def scenarios(driver: pathlib.Path, library: pathlib.Path, root: pathlib.Path) -
     program = driver / "scenarios"
     command(
         "cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", HERE / "scenarios.c", "-o", program,
-        "-I", root / "include", "-L", library.parent, "-ltwolayernet", driver / "libcuda.so.1", "-lm", "-lpthread",
+        "-I", root / "include", "-I", FAKE, "-L", library.parent, "-ltwolayernet", driver / "libcuda.so.1", "-lm", "-lpthread",
         f"-Wl,-rpath,{library.parent}:{driver}",
     )  # fmt: skip
     return program
