@@ -126,7 +126,8 @@ final class KernelBench {
 
   func write(bytes: [UInt8], to address: UInt64) {
     bytes.withUnsafeBytes {
-      try! driver.upload(UnsafeRawBufferPointer(rebasing: $0.prefix(sizes[address]!)), to: memory(address), offset: 0)
+      try! driver.upload(
+        UnsafeRawBufferPointer(rebasing: $0.prefix(sizes[address]!)), to: memory(address), offset: 0)
     }
   }
 
