@@ -142,7 +142,7 @@ coverage: setup $(VENV)/ready
 
 # Changes the kernels in COUNT places, one at a time, and shows whether the tests notice.
 mutation: setup
-	$(PYTHON) Tests/Mutation/mutate.py --count $(or $(COUNT),12)
+	$(PYTHON) Tests/Mutation/mutate.py --count $(or $(COUNT),12) --kernels $(or $(KERNELS),cpu)
 
 # Records the binary interface, if nothing breaks by that.
 abi: lib $(VENV)/ready

@@ -22,7 +22,7 @@
 #pragma METAL fp contract(off)
 
 struct tlng_place {
-  int group, groups, thread;
+  int group, groups, index;
 };
 
 #define TLNG_KERNEL(name)                                           \
@@ -50,7 +50,7 @@ TLNG_FUNCTION float tlng_float(unsigned bits) { return as_type<float>(bits); }
 #elif !defined(TLNG_EMULATED)
 
 struct tlng_place {
-  int group, groups, thread;
+  int group, groups, index;
 };
 
 #define TLNG_KERNEL(name) \
@@ -75,7 +75,7 @@ TLNG_FUNCTION float tlng_float(unsigned bits) { return __uint_as_float(bits); }
 
 #if !defined(TLNG_EMULATED)
 #define TLNG_EACH_THREAD(t) \
-  for (int t = place.thread, tlng_once = 1; tlng_once; tlng_once = 0, TLNG_BARRIER())
+  for (int t = place.index, tlng_once = 1; tlng_once; tlng_once = 0, TLNG_BARRIER())
 #define TLNG_OWN(type, name, count) type name[count]
 #define TLNG_MINE(name, t) name
 #endif

@@ -32,9 +32,9 @@ TLNG_CALLED float tlng_exp(float x) {
   const float square = s * s;
   u = 1.0f + tlng_fma(square, u, s);
   const int exponent = (int)(tlng_bits(shifted) - tlng_bits(rounder));
-  const int half = exponent >> 1;
-  u = u * tlng_power_of_two(half);
-  return u * tlng_power_of_two(exponent - half);
+  const int lower = exponent >> 1;
+  u = u * tlng_power_of_two(lower);
+  return u * tlng_power_of_two(exponent - lower);
 }
 
 TLNG_CALLED float tlng_log(float x) {

@@ -34,6 +34,7 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
   const int length = (int)tlng_panel_length(inputs);
   const int log_at_once = tlng_panels_at_once(inputs), at_once = 1 << log_at_once;
   const int rows = TLNG_HIDDEN_ROWS_OF_TILE >> log_at_once;
+  const int room = (at_once * length + 3) & ~3; /* for features of a row */
   const int present = (int)tlng_least(rows, s.rows - first_row);
   TLNG_OWN(float, totals, 4);
   TLNG_ROLL
@@ -44,7 +45,7 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
       const int threads = TLNG_THREADS / TLNG_HIDDEN_ROWS_OF_TILE << log_at_once;
       const int row = t >> (log_at_once + 3), own = t & (threads - 1);
       if (row < present) {
-        const int at = (row & ~3) * at_once * length + (row & 3);
+        const int at = (row & ~3) * room + (row & 3);
         const tlng_int start = tlng_row_start(x, first_row + row) + chunk;
         if (x.bytes) {
           /* Four bytes at a time; what is behind the last is never used. */
@@ -84,7 +85,7 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
       const int end = (int)tlng_least((slot + 1) * length, count);
       float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
       if (unit < hidden && row < present) {
-        const int group = row * at_once * length;
+        const int group = row * room;
         tlng_int weight = (tlng_int)(chunk + slot * length) * hidden + unit;
         int k = slot * length;
         /* So many weights are read together. A zero feature is left out. */

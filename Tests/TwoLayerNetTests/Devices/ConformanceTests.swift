@@ -124,7 +124,8 @@ struct ConformanceTests {
       let labels = (0..<33).map { Int64($0 % 10) }
       let dataset = try labels.withUnsafeBufferPointer {
         try Dataset.make(
-          features: features, type: .f32, rows: 33, columns: 64, labels: .i64($0.baseAddress!), copy: true)
+          features: features, type: .f32, rows: 33, columns: 64, labels: .i64($0.baseAddress!),
+          copy: true)
       }
       var losses = [Float](repeating: -1, count: 4)
       let order = (0..<UInt32(33)).map { $0 }
