@@ -52,8 +52,8 @@ extension Device {
   /// The order in which an automatic choice looks: that of the article.
   public static let preference: [Device] = [.cuda, .mps, .cpu]
 
-  /// Those that an automatic choice tries.
-  private static var candidates: [Device] { preference.filter { provenOnHardware.contains($0) } }
+  /// Those that an automatic choice tries, one after the other.
+  static var candidates: [Device] { preference.filter { provenOnHardware.contains($0) } }
 
   /// The device that a request leads to; nil asks for the best that is available. An explicit request
   /// that cannot be met is an error, never another device.
@@ -81,7 +81,8 @@ extension Device {
 
   /// An engine on the device that was asked for, or, for nil, on the best one that works.
   static func makeEngine(
-    _ request: Device?, index: Int, _ shape: Shape, threads: Int
+    _ request: Device?, index: Int, _ shape: Shape, threads: Int,
+    among candidates: [Device] = candidates
   ) throws(Failure) -> any Engine {
     if let request { return try request.makeEngine(shape, index: index, threads: threads) }
     for device in candidates where device != .cpu {

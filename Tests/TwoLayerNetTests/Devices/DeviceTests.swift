@@ -35,6 +35,15 @@ struct DeviceTests {
     #expect(try Network.make(shape).device == available[0])
   }
 
+  /// Also if those that are passed over so far were not.
+  @Test func anAutomaticChoiceGoesOnToTheNext() throws {
+    func choose(_ index: Int) throws -> Device {
+      try Device.makeEngine(nil, index: index, shape, threads: 1, among: Device.preference).device
+    }
+    #expect(try choose(0) == Device.preference.first { $0.describe().isAvailable })
+    expectFailure(.noDevice, "device_index is 99") { try choose(99) }
+  }
+
   @Test(arguments: Device.allCases)
   func whatIsNotAmongSeveralIsRefused(_ device: Device) {
     for index in [-1, 1 << 20] {
