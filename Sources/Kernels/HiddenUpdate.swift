@@ -8,12 +8,21 @@ enum HiddenUpdate<F: Feature>: TileKernel {
   static func run<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
-    let s = step.pointee
-    if updateIsSequence(rows: s.hidden, columns: s.inputs, terms: s.rows) {
-      sequences(step, column, T.width, first, last)
-    } else {
+    #if TLN_AVX512
+      // The table has only panels done here.
       panels(tile, step, column, first, last)
-    }
+    #else
+      if isSequence(step) {
+        sequences(step, column, T.width, first, last)
+      } else {
+        panels(tile, step, column, first, last)
+      }
+    #endif
+  }
+
+  static func isSequence(_ step: UnsafePointer<tlnk_step>) -> Bool {
+    let s = step.pointee
+    return updateIsSequence(rows: s.hidden, columns: s.inputs, terms: s.rows)
   }
 
   private static func panels<T: Tile>(

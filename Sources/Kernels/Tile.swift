@@ -117,16 +117,21 @@ protocol TileKernel {
   @inline(__always) private func tileWidth(atLeast vectors: Int) -> Int {
     vectors <= 2 ? vectors : vectors <= 4 ? 4 : vectors <= 7 ? 7 : 16
   }
+  @inline(__always) private func tileWidth(atMost vectors: Int) -> Int { vectors }
 #elseif TLN_AVX2
   private let widestTile = 13
   @inline(__always) private func tileWidth(atLeast vectors: Int) -> Int {
     vectors <= 2 ? vectors : vectors <= 4 ? 4 : vectors <= 8 ? 8 : 13
+  }
+  @inline(__always) private func tileWidth(atMost vectors: Int) -> Int {
+    vectors >= 8 ? 8 : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1
   }
 #else
   private let widestTile = 4
   @inline(__always) private func tileWidth(atLeast vectors: Int) -> Int {
     vectors == 1 ? 1 : 4
   }
+  @inline(__always) private func tileWidth(atMost vectors: Int) -> Int { vectors }
 #endif
 
 /// The vectors of a full tile when `vectors` of them are to be covered: as few tiles as possible, and
@@ -154,7 +159,8 @@ func forEachTile<K: TileKernel>(
   let full = fullTileWidth(covering: (step.pointee.hidden &+ Lanes.count &- 1) / Lanes.count)
   var done = 0
   while done < vectors {
-    let width = done &+ full <= vectors ? full : vectors &- done
+    // What is left may be what tiles of other vectors left, if the stride is theirs.
+    let width = done &+ full <= vectors ? full : tileWidth(atMost: vectors &- done)
     let column = done &* Lanes.count
     switch width {
     case 1: K.run(Tile1.self, step, column: column, first: first, last: last)
