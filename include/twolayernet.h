@@ -40,8 +40,8 @@
  *           belongs to one thread at a time, with three exceptions: a dataset may be read by any
  *           number of threads at once; tln_network_logits, _probabilities, _predict, _evaluate and
  *           _get_parameter may run on one network from any number of threads at once while nobody
- *           trains or changes it; and tln_trainer_cancel may be called from any thread at any time
- *           before the trainer is freed. No thread exists before work needs one; a network's
+ *           trains or changes it; and tln_trainer_cancel and tln_trainer_get_position may be called
+ *           from any thread at any time before the trainer is freed, also while it trains. No thread exists before work needs one; a network's
  *           threads end when the network and its trainers have been freed. Do not pthread_cancel a
  *           thread that is inside a call.
  * fork      A child process may use handles it inherited and create its own; threads are started
@@ -379,7 +379,8 @@ TLN_API tln_status tln_trainer_step(tln_trainer *trainer, const float *features,
 TLN_API tln_status tln_trainer_set_learning_rate(tln_trainer *trainer, double learning_rate);
 
 /* How far the trainer has come: finished epochs, and finished steps of the epoch after those (0
- * unless it was left half-way). Each pointer may be NULL. */
+ * unless it was left half-way). From any thread, also while tln_trainer_fit runs in another; the two
+ * numbers belong together. Each pointer may be NULL. */
 TLN_API tln_status tln_trainer_get_position(const tln_trainer *trainer, int64_t *out_epochs,
                                             int64_t *out_steps);
 

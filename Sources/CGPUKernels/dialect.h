@@ -5,7 +5,8 @@
  *
  * A kernel is written for a whole group of threads. What is outside of TLNG_EACH_THREAD is the same for
  * all of them; a block of TLNG_EACH_THREAD(t) is what thread t does between two barriers, and ends with
- * one. What a thread keeps from one such block to the next is a TLNG_OWN array.
+ * one. What a thread keeps from one such block to the next is a TLNG_OWN array. tlng_read_four reads four
+ * neighbours in shared memory at once, whose index is a multiple of four.
  *
  * Nothing may be contracted, reassociated or approximated: a product is rounded unless it is within
  * tlng_fma, and a division is IEEE's.
@@ -43,6 +44,11 @@ struct tlng_place {
 #define TLNG_UNROLL _Pragma("clang loop unroll(full)")
 #define TLNG_ROLL _Pragma("clang loop unroll(disable)")
 
+typedef metal::float4 tlng_four;
+
+TLNG_FUNCTION tlng_four tlng_read_four(threadgroup const float *at) {
+  return *(threadgroup const metal::float4 *)at;
+}
 TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return metal::fma(a, b, c); }
 TLNG_FUNCTION unsigned tlng_bits(float x) { return as_type<unsigned>(x); }
 TLNG_FUNCTION float tlng_float(unsigned bits) { return as_type<float>(bits); }
@@ -53,8 +59,9 @@ struct tlng_place {
   int group, groups, index;
 };
 
+/* Two groups at least fit a multiprocessor: while one waits for memory the other computes. */
 #define TLNG_KERNEL(name) \
-  extern "C" __global__ void __launch_bounds__(TLNG_THREADS) name(const tlng_step s)
+  extern "C" __global__ void __launch_bounds__(TLNG_THREADS, 2) name(const tlng_step s)
 #define TLNG_BEGIN const tlng_place place = {(int)blockIdx.x, (int)gridDim.x, (int)threadIdx.x}
 #define TLNG_FUNCTION static __device__ __forceinline__
 #define TLNG_CALLED static __device__ __noinline__
@@ -67,6 +74,9 @@ struct tlng_place {
 #define TLNG_UNROLL _Pragma("unroll")
 #define TLNG_ROLL _Pragma("unroll 1")
 
+typedef float4 tlng_four;
+
+TLNG_FUNCTION tlng_four tlng_read_four(const float *at) { return *(const float4 *)at; }
 TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 TLNG_FUNCTION unsigned tlng_bits(float x) { return __float_as_uint(x); }
 TLNG_FUNCTION float tlng_float(unsigned bits) { return __uint_as_float(bits); }

@@ -91,7 +91,7 @@ TLNG_FUNCTION tlng_matrix tlng_features(TLNG_STEP s, tlng_int step) {
     m.floats = (TLNG_GLOBAL(const float))x;
   m.order = nullptr;
   if (order) m.order = order + step * s.batch_size;
-  m.stride = s.is_bytes ? s.x_stride : s.x_stride / 4;
+  m.stride = (unsigned)(s.is_bytes ? s.x_stride : s.x_stride / 4);
   return m;
 }
 

@@ -39,7 +39,7 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
   TLNG_OWN(float, totals, 4);
   TLNG_ROLL
   for (int chunk = 0; chunk < inputs; chunk += at_once * length) {
-    const int count = (int)tlng_least(at_once * length, inputs - chunk);
+    const int count = tlng_least_int(at_once * length, inputs - chunk);
     /* features[row / 4][k][row % 4], so that a thread reads those of its rows together */
     TLNG_EACH_THREAD(t) {
       const int threads = TLNG_THREADS / TLNG_HIDDEN_ROWS_OF_TILE << log_at_once;
@@ -55,10 +55,10 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
           for (int first = own; first <= last; first += 4 * threads) {
             unsigned word[4];
             TLNG_UNROLL
-            for (int i = 0; i < 4; i++) word[i] = words[tlng_least(first + i * threads, last)];
+            for (int i = 0; i < 4; i++) word[i] = words[tlng_least_int(first + i * threads, last)];
             TLNG_UNROLL
             for (int i = 0; i < 4; i++) {
-              const int k = 4 * (int)tlng_least(first + i * threads, last);
+              const int k = 4 * tlng_least_int(first + i * threads, last);
               TLNG_UNROLL
               for (int j = 0; j < 4; j++)
                 features[at + 4 * (k + j)] = tlng_byte_value(word[i] >> (8 * j) & 255u);
@@ -70,10 +70,10 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
             float value[4];
             TLNG_UNROLL
             for (int i = 0; i < 4; i++)
-              value[i] = x.floats[start + tlng_least(first + i * threads, count - 1)];
+              value[i] = x.floats[start + tlng_least_int(first + i * threads, count - 1)];
             TLNG_UNROLL
             for (int i = 0; i < 4; i++)
-              features[at + 4 * (int)tlng_least(first + i * threads, count - 1)] = value[i];
+              features[at + 4 * (int)tlng_least_int(first + i * threads, count - 1)] = value[i];
           }
         }
       }
@@ -82,7 +82,7 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
       const int warp = t / TLNG_HIDDEN_UNITS, lane = t % TLNG_HIDDEN_UNITS;
       const int slot = warp & (at_once - 1), row = (warp >> log_at_once) * TLNG_HIDDEN_ROWS;
       const tlng_int unit = first_unit + lane;
-      const int end = (int)tlng_least((slot + 1) * length, count);
+      const int end = tlng_least_int((slot + 1) * length, count);
       float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
       if (unit < hidden && row < present) {
         const int group = row * room;
@@ -99,25 +99,21 @@ TLNG_FUNCTION void tlng_hidden_tile(TLNG_STEP s, TLNG_PLACE place, tlng_matrix x
           }
           TLNG_UNROLL
           for (int i = 0; i < 16; i++) {
-            const int at = group + 4 * (k + i);
-            const float x0 = features[at], x1 = features[at + 1];
-            const float x2 = features[at + 2], x3 = features[at + 3];
-            if (x0 != 0.0f) sum0 = tlng_fma(x0, w[i], sum0);
-            if (x1 != 0.0f) sum1 = tlng_fma(x1, w[i], sum1);
-            if (x2 != 0.0f) sum2 = tlng_fma(x2, w[i], sum2);
-            if (x3 != 0.0f) sum3 = tlng_fma(x3, w[i], sum3);
+            const tlng_four f = tlng_read_four(features + (group + 4 * (k + i)));
+            if (f.x != 0.0f) sum0 = tlng_fma(f.x, w[i], sum0);
+            if (f.y != 0.0f) sum1 = tlng_fma(f.y, w[i], sum1);
+            if (f.z != 0.0f) sum2 = tlng_fma(f.z, w[i], sum2);
+            if (f.w != 0.0f) sum3 = tlng_fma(f.w, w[i], sum3);
           }
         }
         TLNG_ROLL
         for (; k < end; k++) {
           const float w = w1[weight];
-          const int at = group + 4 * k;
-          const float x0 = features[at], x1 = features[at + 1];
-          const float x2 = features[at + 2], x3 = features[at + 3];
-          if (x0 != 0.0f) sum0 = tlng_fma(x0, w, sum0);
-          if (x1 != 0.0f) sum1 = tlng_fma(x1, w, sum1);
-          if (x2 != 0.0f) sum2 = tlng_fma(x2, w, sum2);
-          if (x3 != 0.0f) sum3 = tlng_fma(x3, w, sum3);
+          const tlng_four f = tlng_read_four(features + (group + 4 * k));
+          if (f.x != 0.0f) sum0 = tlng_fma(f.x, w, sum0);
+          if (f.y != 0.0f) sum1 = tlng_fma(f.y, w, sum1);
+          if (f.z != 0.0f) sum2 = tlng_fma(f.z, w, sum2);
+          if (f.w != 0.0f) sum3 = tlng_fma(f.w, w, sum3);
           weight += hidden;
         }
       }

@@ -9,6 +9,8 @@
 
 TLNG_FUNCTION tlng_int tlng_least(tlng_int a, tlng_int b) { return a < b ? a : b; }
 
+TLNG_FUNCTION int tlng_least_int(int a, int b) { return a < b ? a : b; }
+
 /* a / b, rounded up; numbers of tiles fit in 31 bits, because what they are tiles of is in memory. */
 TLNG_FUNCTION tlng_int tlng_parts(tlng_int a, tlng_int b) { return (a + b - 1) / b; }
 
@@ -36,7 +38,7 @@ struct tlng_matrix {
   TLNG_GLOBAL(const unsigned char) bytes;
   TLNG_GLOBAL(const float) floats;
   TLNG_GLOBAL(const unsigned) order; /* or null */
-  tlng_int stride;                   /* elements from row to row */
+  unsigned stride;                   /* elements from row to row */
 };
 
 TLNG_FUNCTION tlng_matrix tlng_floats(TLNG_GLOBAL(const float) floats, tlng_int stride) {
@@ -44,7 +46,7 @@ TLNG_FUNCTION tlng_matrix tlng_floats(TLNG_GLOBAL(const float) floats, tlng_int 
   m.bytes = nullptr;
   m.floats = floats;
   m.order = nullptr;
-  m.stride = stride;
+  m.stride = (unsigned)stride;
   return m;
 }
 
@@ -57,9 +59,10 @@ TLNG_FUNCTION float tlng_scaled(float value) {
 
 TLNG_FUNCTION float tlng_byte_value(unsigned value) { return tlng_scaled((float)value); }
 
-/* Where a row begins. */
+/* Where a row begins. Rows and strides have 32 bits, which devices multiply at once. */
 TLNG_FUNCTION tlng_int tlng_row_start(tlng_matrix m, tlng_int row) {
-  return (m.order ? (tlng_int)m.order[row] : row) * m.stride;
+  const unsigned place = m.order ? m.order[row] : (unsigned)row;
+  return (tlng_int)place * (tlng_int)m.stride;
 }
 
 TLNG_FUNCTION float tlng_value(tlng_matrix m, tlng_int index) {

@@ -54,9 +54,11 @@ TLNG_FUNCTION tlng_share tlng_share_of(int t, bool k_is_row, int width) {
  * what is beyond an edge repeats the last, and is not used. */
 TLNG_FUNCTION tlng_int tlng_share_index(tlng_matrix m, bool k_is_row, tlng_share own, int i, tlng_int k,
                                         int ahead, tlng_int first, tlng_int count) {
-  const tlng_int term = k + tlng_least(own.term + i * own.term_step, ahead - 1);
-  const tlng_int outer = tlng_least(first + own.outer + i * own.outer_step, count - 1);
-  return tlng_row_start(m, k_is_row ? term : outer) + (k_is_row ? outer : term);
+  const int term = tlng_least_int(own.term + i * own.term_step, ahead - 1);
+  const int outer =
+      tlng_least_int(own.outer + i * own.outer_step, (int)tlng_least(count - first, TLNG_TILE_ROWS) - 1);
+  return k_is_row ? tlng_row_start(m, k + term) + (first + outer)
+                  : tlng_row_start(m, first + outer) + (k + term);
 }
 
 #define TLNG_TILE_OWN_A (TLNG_TILE_TERMS * TLNG_TILE_ROWS / TLNG_THREADS)
@@ -127,11 +129,12 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
       }
       TLNG_ROLL
       for (int term = 0; term < here; term++) {
-        float left[8], right[4];
-        TLNG_UNROLL
-        for (int i = 0; i < 8; i++) left[i] = a[term * TLNG_TILE_A + tlng_own_row(t, i)];
-        TLNG_UNROLL
-        for (int j = 0; j < 4; j++) right[j] = b[term * TLNG_TILE_B + tlng_own_column(t, j)];
+        const int own_a = term * TLNG_TILE_A + tlng_own_row(t, 0);
+        const tlng_four first = tlng_read_four(a + own_a), second = tlng_read_four(a + (own_a + 64));
+        const tlng_four own_b = tlng_read_four(b + (term * TLNG_TILE_B + tlng_own_column(t, 0)));
+        const float left[8] = {first.x,  first.y,  first.z,  first.w,
+                               second.x, second.y, second.z, second.w};
+        const float right[4] = {own_b.x, own_b.y, own_b.z, own_b.w};
         TLNG_UNROLL
         for (int i = 0; i < 8; i++) {
           TLNG_UNROLL

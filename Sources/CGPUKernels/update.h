@@ -115,11 +115,11 @@ TLNG_CALLED void tlng_update_tile(tlng_weights w, tlng_sgd optimizer, TLNG_PLACE
           }
           for (int row = 0; row < here; row++) {
             const float factor = b[row * TLNG_UPDATE_TILE + column];
-            const int at = row * TLNG_UPDATE_TILE + i;
-            if (!w.skips_zeros || a[at] != 0.0f) sum0 = tlng_fma(a[at], factor, sum0);
-            if (!w.skips_zeros || a[at + 1] != 0.0f) sum1 = tlng_fma(a[at + 1], factor, sum1);
-            if (!w.skips_zeros || a[at + 2] != 0.0f) sum2 = tlng_fma(a[at + 2], factor, sum2);
-            if (!w.skips_zeros || a[at + 3] != 0.0f) sum3 = tlng_fma(a[at + 3], factor, sum3);
+            const tlng_four f = tlng_read_four(a + (row * TLNG_UPDATE_TILE + i));
+            if (!w.skips_zeros || f.x != 0.0f) sum0 = tlng_fma(f.x, factor, sum0);
+            if (!w.skips_zeros || f.y != 0.0f) sum1 = tlng_fma(f.y, factor, sum1);
+            if (!w.skips_zeros || f.z != 0.0f) sum2 = tlng_fma(f.z, factor, sum2);
+            if (!w.skips_zeros || f.w != 0.0f) sum3 = tlng_fma(f.w, factor, sum3);
           }
           TLNG_MINE(sums, t)[0] = sum0;
           TLNG_MINE(sums, t)[1] = sum1;

@@ -63,7 +63,10 @@ public final class Trainer {
   public let network: Network
   private(set) var optimizer: any Optimizer
   public private(set) var options: TrainerOptions
-  var position = Position()
+  var position = Position() {
+    didSet { shared.write(epochs: position.epochs, steps: position.unfinished?.steps ?? 0) }
+  }
+  private let shared = SharedPosition()
   private let isCancelled = Atomic<Bool>(false)
 
   private init(_ network: Network, _ options: TrainerOptions, _ optimizer: any Optimizer) {
@@ -84,10 +87,10 @@ public final class Trainer {
     return Trainer(network, options, optimizer)
   }
 
-  /// Finished epochs.
-  public var epochs: Int { position.epochs }
-  /// Finished steps of the epoch after those.
-  public var steps: Int { position.unfinished?.steps ?? 0 }
+  /// Finished epochs, and finished steps of the epoch after those. From any thread, also while training.
+  public var progress: (epochs: Int, steps: Int) { shared.read() }
+  public var epochs: Int { progress.epochs }
+  public var steps: Int { progress.steps }
 
   public func setLearningRate(_ rate: Double) throws(Failure) {
     var changed = options.sgd

@@ -117,6 +117,16 @@ struct tlng_place {
 #define TLNG_UNROLL
 #define TLNG_ROLL
 
+struct tlng_four {
+  float x, y, z, w;
+};
+
+/// Four neighbours in shared memory, which begin at a multiple of four.
+static inline tlng_four tlng_read_four(tlne::shared<float> at) {
+  if (at.offset % 4 != 0) tlne::report("shared memory, not aligned", at.offset * 4, at.count * 4);
+  return {at[0], at[1], at[2], at[3]};
+}
+
 static inline float tlng_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
 static inline unsigned tlng_bits(float x) {

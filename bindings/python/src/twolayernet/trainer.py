@@ -222,7 +222,7 @@ class Trainer(Owner):
 
     @property
     def position(self) -> tuple[int, int]:
-        """Finished epochs, and finished steps of the epoch after those."""
+        """Finished epochs, and finished steps of the epoch after those; from any thread, also in training."""
         epochs, steps = ctypes.c_int64(), ctypes.c_int64()
         check(lib.tln_trainer_get_position(self._handle, ctypes.byref(epochs), ctypes.byref(steps)))
         return epochs.value, steps.value
