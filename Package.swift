@@ -82,6 +82,9 @@ let engineTargets: [Target] =
     .systemLibrary(name: "CTwoLayerNet", path: "include"),
     .systemLibrary(name: "CKernels"),
     .target(
+      name: "CGPUKernels", exclude: ["generate.py", "kernels.ptx.z"], publicHeadersPath: ".",
+      cSettings: embedded ? [.unsafeFlags(hardenedC)] : []),
+    .target(
       name: "CSystem",
       cSettings: embedded
         ? [.define("TLN_RESERVE", .when(platforms: [.linux])), .unsafeFlags(hardenedC)]
@@ -89,13 +92,16 @@ let engineTargets: [Target] =
       linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
     .target(
       name: "TwoLayerNet",
-      dependencies: ["CSystem", "CKernels", "Kernels"]
+      dependencies: ["CSystem", "CKernels", "CGPUKernels", "Kernels"]
         + instructionSets.map { Target.Dependency(stringLiteral: $0.target) },
       swiftSettings: engineSettings),
     .target(
       name: "CABI", dependencies: ["CTwoLayerNet", "CSystem", "TwoLayerNet"],
       exclude: ["exports.map"], swiftSettings: engineSettings, linkerSettings: librarySettings),
   ] + kernelTargets
+
+let testSupport = Target.target(
+  name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport", exclude: ["Emulator"])
 
 let package = Package(
   name: "twolayernet",
@@ -119,11 +125,19 @@ let package = Package(
             "TwoLayerNet", "CTwoLayerNet", "CSystem", "CDigits",
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
           ], exclude: ["README.md", "manual.py"]),
-        .target(name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport"),
+        testSupport,
+        // Optimised also in debug builds: tests train whole networks on it.
+        .target(
+          name: "GPUEmulator", path: "Tests/TestSupport/Emulator", exclude: ["kernels.inc"],
+          cxxSettings: [.unsafeFlags(["-O2", "-ffp-contract=off"])]),
         .testTarget(
-          name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "CDigits", "TestSupport"]),
+          name: "TwoLayerNetTests",
+          dependencies: [
+            "TwoLayerNet", "CSystem", "CDigits", "CGPUKernels", "TestSupport", "GPUEmulator",
+          ]),
       ]),
-  swiftLanguageModes: [.v6]
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx17
 )
 
 // The fuzz targets, and the command line's picture formats as a module that they can see.
@@ -135,7 +149,7 @@ if Context.environment["TLN_FUZZ"] == "1" {
       .target(
         name: "Images", dependencies: ["CSystem", "TwoLayerNet"], path: "Sources/CommandLineTool/Images",
         exclude: ["Digit.swift", "PNGWriter.swift"]),
-      .target(name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport"),
+      testSupport,
       .target(name: "FuzzMemory", path: "Tests/Fuzz/Memory"),
       .target(
         name: "FuzzTargets",

@@ -44,6 +44,15 @@ int tlns_reserve_is_low(void);
 /* errno is a macro, which Swift does not import in every mode. */
 static inline int tlns_errno(void) { return errno; }
 
+/* A mutex that its owner may lock again. The constant is an enumerator here and a macro there. */
+static inline void tlns_recursive_mutex_init(pthread_mutex_t *mutex) {
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+  pthread_mutex_init(mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+}
+
 /* open is variadic. On some file systems a signal can interrupt it. */
 static inline int tlns_open(const char *path, int flags, unsigned mode) {
   int descriptor;

@@ -126,10 +126,11 @@ struct Train: ParsableCommand {
   }
 
   func run() throws {
-    let device = try Device.resolve(device.device.device)
+    // Not after a download.
+    _ = try Device.resolve(device.device.device)
     let source = try data.find(train: true)
     let (training, validation) = try split(try source.open(train: true))
-    let trainer = try makeTrainer(device, inputs: training.columns)
+    let trainer = try makeTrainer(inputs: training.columns)
     let network = trainer.network
 
     let run = TrainingRun(
@@ -176,7 +177,7 @@ struct Train: ParsableCommand {
     )
   }
 
-  private func makeTrainer(_ device: Device, inputs: Int) throws(Failure) -> Trainer {
+  private func makeTrainer(inputs: Int) throws(Failure) -> Trainer {
     var options = TrainerOptions()
     options.batchSize = batchSize
     options.seed = seed.value
@@ -185,10 +186,11 @@ struct Train: ParsableCommand {
     guard let resume else {
       let shape = try Shape(input: inputs, hidden: hidden ?? 100, output: 10)
       let network = try Network.make(
-        shape, seed: seed.value, device: device, threads: self.device.threads)
+        shape, seed: seed.value, device: device.device.device, deviceIndex: device.device.index,
+        threads: device.threads)
       return try Trainer.make(network, options)
     }
-    let network = try self.device.load(resume)
+    let network = try device.load(resume)
     guard hidden == nil || hidden == network.shape.hidden else {
       throw Failure(
         .invalidArgument,

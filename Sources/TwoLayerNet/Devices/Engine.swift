@@ -30,6 +30,10 @@ protocol Engine: AnyObject {
 protocol Optimizer: AnyObject {
   var sgd: SGD { get set }
 
+  /// How many steps a call should be asked for when nobody waits for each of them: many enough that
+  /// calling costs nothing, and so few that a training that is cancelled ends soon.
+  func stepsAtOnce(batchSize: Int) -> Int
+
   /// Whether a step has been taken or momentum was written: until then there is no buffer.
   var hasMomentum: Bool { get }
   /// Copies the momentum buffer of a parameter out or in, as `Engine.read` and `write` do.

@@ -133,8 +133,9 @@ public final class Trainer {
     }
     if count == 0 { return }
     let order = try Buffer<UInt32>(uninitialized: dataset.rows)
-    // Without anyone to tell, several steps at a time, but not so many that cancelling takes long.
-    let losses = try Buffer<Float>(uninitialized: progress == nil ? 16 : 1)
+    // Without anyone to tell, several steps at a time.
+    let stepsAtOnce = progress == nil ? optimizer.stepsAtOnce(batchSize: options.batchSize) : 1
+    let losses = try Buffer<Float>(uninitialized: stepsAtOnce)
     let last = position.epochs + count
     try network.exclusively { () throws(Failure) in
       while position.epochs < last {

@@ -93,8 +93,9 @@ def test_other_wrong_arguments():
         Network(2**63)
     with pytest.raises(TypeError, match="input_size"):
         Network(1.5)
-    with pytest.raises(ValueError, match="device"):
-        Network(device="tpu")
+    for device in ["tpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1:1", "cpu:0", "auto:1", "cuda:99999999999"]:
+        with pytest.raises(ValueError, match="device"):
+            Network(device=device)
     with pytest.raises(ValueError, match="threads"):
         Network(threads=-1)
     with pytest.raises(ValueError, match="NUL"):

@@ -54,7 +54,7 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
     random_state : int, RandomState or None, default None
         An int is the seed itself: the network is ``Network(..., seed=random_state)`` and so PyTorch's
         after ``torch.manual_seed(random_state)``.
-    device : {"auto", "cpu", "cuda", "mps"}, default "auto"
+    device : {"auto", "cpu", "cuda", "cuda:1", ..., "mps"}, default "auto"
     threads : int, default 0
         As for `Network`. Never changes a result.
     callback : callable, optional

@@ -13,7 +13,7 @@ from ._arrays import as_array, float_rows, packed_floats
 from ._handle import Handle, Owner
 from ._library import EvaluationStruct, NetworkOptions, check, int64, lib, path_bytes, seed64, sized
 from .dataset import Dataset
-from .devices import device_name, device_number
+from .devices import device_and_index, device_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,7 +32,7 @@ class Evaluation(NamedTuple):
 def _options(device: str, threads: int) -> NetworkOptions:
     options = NetworkOptions()
     lib.tln_network_options_init(ctypes.byref(options))
-    options.device = device_number(device)
+    options.device, options.device_index = device_and_index(device)
     threads = int64("threads", threads)
     if not 0 <= threads <= 1024:
         raise ValueError(f"threads is {threads}, but must be 0 (choose) to 1024")
@@ -52,8 +52,9 @@ class Network(Owner):
         The sizes of the layers, 1 to 2**24 each.
     seed : int, default 0
         As for ``torch.manual_seed``; a negative one counts as its two's complement.
-    device : {"auto", "cpu", "cuda", "mps"}, default "auto"
-        "auto" takes cuda if available, else mps, else cpu.
+    device : {"auto", "cpu", "cuda", "cuda:1", ..., "mps"}, default "auto"
+        "cuda:1" is the second of several. "auto" takes cuda if available, else mps, else cpu; in this
+        version always cpu, because the others have not been run on their hardware yet.
     threads : int, default 0
         The most threads the cpu uses; 0 leaves the choice to the library. Never changes a result.
 
