@@ -26,7 +26,10 @@
  *   b1, vb1      [stride]
  *   w2, v2       [outputs][stride]
  *   b2, vb2      [outputs]
- *   x_t          [inputs][capacity]   x transposed, of the same type
+ *   present      [inputs / 64][capacity] words: bit i of word w of a sample says whether its feature
+ *                64 w + i is not zero
+ *   present_t    [inputs rounded up to 64][capacity / 64] words: the same, feature by feature
+ *   next_rows    [rows]               where the next batch's rows are, which will be needed soon; or NULL
  *   w2_t         [hidden][outputs rounded up to 16], w2 transposed; only if a product needs it
  *   h            [rows][stride]       hidden units after ReLU
  *   partial      [rows][stride]       working memory
@@ -49,7 +52,8 @@ typedef struct tlnk_step {
   const float *byte_values; /* what each byte stands for: 256 values */
   float *w1, *b1, *w2, *b2;
   float *v1, *vb1, *v2, *vb2;
-  void *x_t;
+  uint64_t *present, *present_t;
+  const void *const *next_rows;
   float *w2_t;
   float *h, *partial, *logits, *d_logits, *target, *d_h, *g1;
   /* the optimiser; `first` says that there is no momentum yet */
@@ -61,20 +65,30 @@ typedef struct tlnk_step {
  * run on different threads at once. */
 typedef void (*tlnk_kernel)(const tlnk_step *step, ptrdiff_t first, ptrdiff_t last);
 
+/* What touches the first layer's features. */
+typedef struct tlnk_hidden_kernels {
+  tlnk_kernel forward;   /* h = max(x w1 + b1, 0); items are samples */
+  tlnk_kernel transpose; /* present_t, if the update needs it; samples from a multiple of 16 */
+  tlnk_kernel update;    /* gradient and update of w1, v1; items are inputs */
+} tlnk_hidden_kernels;
+
+/* Bytes as what they stand for, byte / 255. */
+typedef void (*tlnk_conversion)(const uint8_t *bytes, float *values, ptrdiff_t count);
+
 typedef struct tlnk_kernels {
   ptrdiff_t lanes; /* floats in a vector */
   ptrdiff_t (*stride)(ptrdiff_t hidden); /* tlnk_step.stride */
+  /* the first layer: bytes and floats of which many are zero, and floats of which few are */
+  tlnk_hidden_kernels sparse_u8, sparse_f32, dense;
+  tlnk_conversion to_floats; /* for dense */
   /* forward; items are samples */
-  tlnk_kernel hidden_u8, hidden_f32; /* h = max(x w1 + b1, 0) */
   tlnk_kernel logits;                /* logits = h w2' + b2; needs w2_t if logits_need_w2_t */
   tlnk_kernel loss;                  /* target, d_logits; samples in multiples of 16 */
   int32_t (*logits_need_w2_t)(ptrdiff_t batch, ptrdiff_t hidden, ptrdiff_t outputs);
   tlnk_kernel transpose_w2;          /* w2_t; items are outputs */
   /* backward; items are samples */
-  tlnk_kernel hidden_gradient;             /* d_h = d_logits w2 where h > 0 */
-  tlnk_kernel transpose_u8, transpose_f32; /* x_t; samples in multiples of 16 */
+  tlnk_kernel hidden_gradient; /* d_h = d_logits w2 where h > 0 */
   /* gradient and update of the parameters */
-  tlnk_kernel hidden_update_u8, hidden_update_f32; /* w1, v1; items are inputs */
   tlnk_kernel output_update;                       /* w2, v2; items are outputs */
   tlnk_kernel bias_update;                         /* b1, b2; items 0 ..< 1 */
 } tlnk_kernels;
@@ -85,8 +99,33 @@ void tlnk_kernels_avx2(tlnk_kernels *out_kernels);
 void tlnk_kernels_avx512(tlnk_kernels *out_kernels);
 #endif
 
-/* Asks for a cache line that is needed after a while. */
+/* 16 bytes as byte / 255. */
+static inline void tlnk_values_of_bytes_16(const uint8_t *bytes, float *values) {
+  typedef uint8_t bytes_16 __attribute__((vector_size(16)));
+  typedef float floats_16 __attribute__((vector_size(64)));
+  bytes_16 in;
+  __builtin_memcpy(&in, bytes, sizeof in);
+  const floats_16 out = __builtin_convertvector(in, floats_16) / 255.0f;
+  __builtin_memcpy(values, &out, sizeof out);
+}
+
+/* Asks for a cache line that is needed after a while; the other for one that is needed soon. */
 static inline void tlnk_prefetch(const void *address) { __builtin_prefetch(address, 0, 2); }
+static inline void tlnk_prefetch_near(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/* The vector, kept in a register instead of being loaded again for each use. */
+static inline __m256 tlnk_keep(__m256 vector) {
+  __asm__("" : "+x"(vector));
+  return vector;
+}
+
+/* The address, not before the vector is computed. */
+static inline const float *tlnk_after(__m256 vector, const float *address) {
+  __asm__("" : "+r"(address) : "x"(vector));
+  return address;
+}
+#endif
 
 /* Bit i says whether byte i is not zero. */
 static inline uint64_t tlnk_nonzero_bytes_64(const uint8_t *bytes) {
@@ -139,23 +178,32 @@ static inline uint64_t tlnk_nonzero_floats_64(const float *floats) {
   return mask;
 }
 
-/* 16 x 16 bytes transposed: byte (r, c) goes to out[c * out_stride + r]. */
-static inline void tlnk_transpose_bytes_16(const uint8_t *in, ptrdiff_t in_stride, uint8_t *out,
-                                           ptrdiff_t out_stride) {
-  typedef uint8_t vec __attribute__((vector_size(16)));
-  vec v[16], t[16];
-  for (int r = 0; r < 16; r++) __builtin_memcpy(&v[r], in + r * in_stride, 16);
-  /* Four rounds of interleaving row r with row r + 8 are a transposition. */
+/* 16 words of 64 bits transposed: bit r of out[c * out_stride] is bit c of in[r]. */
+static inline void tlnk_transpose_bits_16(const uint64_t *in, uint16_t *out, ptrdiff_t out_stride) {
+#if defined(__SSE2__)
+  /* Three rounds of interleaving bytes of vector r with those of vector r + 4 bring the words' bytes of
+   * one place together, and a fourth makes them a vector. */
+  __m128i v[8], t[8];
+  for (int r = 0; r < 8; r++) v[r] = _mm_loadu_si128((const __m128i *)(in + 2 * r));
   for (int round = 0; round < 4; round++) {
-    for (int r = 0; r < 8; r++) {
-      t[2 * r] = __builtin_shufflevector(v[r], v[r + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-                                         22, 7, 23);
-      t[2 * r + 1] = __builtin_shufflevector(v[r], v[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
-                                             29, 14, 30, 15, 31);
+    for (int r = 0; r < 4; r++) {
+      t[2 * r] = _mm_unpacklo_epi8(v[r], v[r + 4]);
+      t[2 * r + 1] = _mm_unpackhi_epi8(v[r], v[r + 4]);
     }
-    for (int r = 0; r < 16; r++) v[r] = t[r];
+    for (int r = 0; r < 8; r++) v[r] = t[r];
   }
-  for (int c = 0; c < 16; c++) __builtin_memcpy(out + c * out_stride, &v[c], 16);
+  for (int byte = 0; byte < 8; byte++)
+    for (int bit = 7; bit >= 0; bit--) {
+      out[(8 * byte + bit) * out_stride] = (uint16_t)_mm_movemask_epi8(v[byte]);
+      v[byte] = _mm_add_epi8(v[byte], v[byte]);
+    }
+#else
+  for (int bit = 0; bit < 64; bit++) {
+    unsigned column = 0;
+    for (int r = 0; r < 16; r++) column |= (unsigned)(in[r] >> bit & 1) << r;
+    out[bit * out_stride] = (uint16_t)column;
+  }
+#endif
 }
 
 #endif

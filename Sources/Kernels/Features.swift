@@ -34,9 +34,22 @@ extension tlnk_step {
     (x! + sample &* x_stride).assumingMemoryBound(to: E.self)
   }
 
-  /// A feature of all samples.
+  /// A feature of a sample.
   @inline(__always)
-  func column<E>(_ input: Int, as _: E.Type) -> UnsafePointer<E> {
-    UnsafePointer(x_t!.assumingMemoryBound(to: E.self) + input &* capacity)
+  func feature<F: Feature>(_ sample: Int, _ input: Int, _: F.Type) -> Float {
+    F.value(row(sample, as: F.Element.self)[input], byte_values!)
+  }
+}
+
+/// What `count` bytes stand for.
+func valuesOfBytes(_ bytes: UnsafePointer<UInt8>, _ values: UnsafeMutablePointer<Float>, count: Int) {
+  var index = 0
+  while index &+ 16 <= count {
+    tlnk_values_of_bytes_16(bytes + index, values + index)
+    index &+= 16
+  }
+  while index < count {
+    values[index] = Float(bytes[index]) / 255
+    index &+= 1
   }
 }

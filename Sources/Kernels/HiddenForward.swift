@@ -3,15 +3,15 @@
 
 import CKernels
 
-/// h for samples first ..< last.
+/// h for samples first ..< last. Needs `present`.
 enum HiddenForward<F: Feature>: TileKernel {
   static func run<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
-    // 64 samples at a time: which of them have begun a panel fits in one word.
+    // So many samples at a time that their sums stay in the second-level cache.
     var group = first
     while group < last {
-      let end = group &+ 64 < last ? group &+ 64 : last
+      let end = group &+ 128 < last ? group &+ 128 : last
       panels(tile, step, column, group, end)
       group = end
     }
@@ -29,60 +29,71 @@ enum HiddenForward<F: Feature>: TileKernel {
     let panel = panelLength(inputs)
     var start = 0
     while start < inputs {
+      let panelStart = start
       let panelEnd = start &+ panel < inputs ? start &+ panel : inputs
-      var begun: UInt64 = 0
-      // Blocks of 64 features: their weights stay in the first-level cache for all samples.
+      // Blocks of up to 64 features: their weights stay in the first-level cache for all samples.
       while start < panelEnd {
-        let count = panelEnd &- start < 64 ? panelEnd &- start : 64
-        begun = block(
-          tile, step, column, first, last, start, count, begun, closesPanel: start &+ count == panelEnd)
-        start &+= count
+        let block = 64 &- start & 63
+        let end = start &+ block < panelEnd ? start &+ block : panelEnd
+        self.block(
+          tile, step, column, first, last, start, end, opensPanel: start == panelStart,
+          closesPanel: end == panelEnd)
+        start = end
       }
     }
     for sample in first..<last { rectify(h + sample &* stride, count: T.width) }
   }
 
-  /// Adds `count` features from `start` on to each sample's sum of this panel; at the panel's end the
-  /// sum goes to h. A sample without any of them costs nothing. Returns which samples have a sum.
+  /// Adds features start ..< end, which lie in one word of `present`, to each sample's sum of this panel;
+  /// at the panel's end the sum goes to h.
   @inline(never)
   private static func block<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
-    _ start: Int, _ count: Int, _ alreadyBegun: UInt64, closesPanel: Bool
-  ) -> UInt64 {
-    let stride = step.pointee.stride
-    let weights = UnsafePointer(step.pointee.w1!) + (start &* stride &+ column)
+    _ start: Int, _ end: Int, opensPanel: Bool, closesPanel: Bool
+  ) {
+    let (stride, rowStride) = (step.pointee.stride, step.pointee.x_stride)
+    let word = start & ~63
+    let weights = UnsafePointer(step.pointee.w1!) + (word &* stride &+ column)
     let h = step.pointee.h! + column
     let partial = step.pointee.partial! + column
     let byteValues = step.pointee.byte_values!
-    let wanted: UInt64 = count < 64 ? (1 &<< UInt64(count)) &- 1 : ~0
-    var begun = alreadyBegun
+    let present = step.pointee.present! + start / 64 &* step.pointee.capacity
+    let wanted = lowBits(end &- word) & ~lowBits(start &- word)
+    let wordBytes = word &* MemoryLayout<F.Element>.stride
+    let nextRows = column == 0 ? step.pointee.next_rows : nil
+    var row = step.pointee.x! + (first &* rowStride &+ wordBytes)
     var memory = zeroSums()
     withUnsafeMutableBytes(of: &memory) {
       let sums = Sums<T>($0)
-      var bit: UInt64 = 1
       for sample in first..<last {
-        let row = step.pointee.row(sample, as: F.Element.self) + start
-        var mask = F.nonzero64(row) & wanted
-        let hasSum = begun & bit != 0
-        if mask != 0 || (closesPanel && hasSum) {
-          if hasSum { sums.load(partial + sample &* stride) } else { sums.clear() }
-          while mask != 0 {
-            let feature = mask.trailingZeroBitCount
-            mask &= mask &- 1
-            sums.addProduct(F.value(row[feature], byteValues), weights + feature &* stride)
+        var mask = present[sample] & wanted
+        let features = row.assumingMemoryBound(to: F.Element.self)
+        // The features of a later sample, which lie too far apart for the processor to foresee, and in
+        // passing those of the next batch, which may be anywhere in memory.
+        tlnk_prefetch_near(row + 6 &* rowStride)
+        if let nextRows {
+          var offset = 0
+          while offset < 64 &* MemoryLayout<F.Element>.stride {
+            tlnk_prefetch(nextRows[sample]! + (wordBytes &+ offset))
+            offset &+= 64
           }
-          var target = partial + sample &* stride
-          if closesPanel {
-            target = h + sample &* stride
-            sums.add(target)
-          }
-          sums.store(at: target)
-          begun |= bit
         }
-        bit = bit &<< 1
+        row += rowStride
+        if mask == 0 && (opensPanel == closesPanel) { continue }
+        if opensPanel { sums.clear() } else { sums.load(partial + sample &* stride) }
+        while mask != 0 {
+          let feature = mask.trailingZeroBitCount
+          mask &= mask &- 1
+          sums.addProduct(F.value(features[feature], byteValues), weights + feature &* stride)
+        }
+        var target = partial + sample &* stride
+        if closesPanel {
+          target = h + sample &* stride
+          sums.add(target)
+        }
+        sums.store(at: target)
       }
     }
-    return begun
   }
 }
 
@@ -108,7 +119,11 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
     for sample in first..<last {
       let h = s.h! + (sample &* s.stride &+ column)
       let order = dotOrder(s, sample, column: 0)
-      dots(tile, step, column, sample, order, h)
+      if T.fitsFourTimes && T.width > Lanes.count && order.lanes == 4 && isDense(step, sample) {
+        dotsOfDenseRow(tile, step, column, sample, order, h)
+      } else {
+        dots(tile, step, column, sample, order, h)
+      }
       // The hidden units after the last multiple of four have orders of their own.
       var unit = tail > column ? tail : column
       while unit < s.hidden && unit < column &+ T.width {
@@ -166,6 +181,69 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
           }
           chain(sums, step, column, sample, from: end, to: inputs, every: 1)
           sums.store(at: result)
+        }
+      }
+    }
+  }
+
+  /// Whether most features of a sample are not zero.
+  private static func isDense(_ step: UnsafePointer<tlnk_step>, _ sample: Int) -> Bool {
+    let inputs = step.pointee.inputs
+    let row = step.pointee.row(sample, as: F.Element.self)
+    var (input, count) = (0, 0)
+    while input &+ 64 <= inputs {
+      count &+= F.nonzero64(row + input).nonzeroBitCount
+      input &+= 64
+    }
+    return 2 &* count > inputs
+  }
+
+  /// Dots in four lanes of all features, zero or not, in one go through the weights.
+  @inline(never)
+  private static func dotsOfDenseRow<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int, _ order: DotOrder,
+    _ result: UnsafeMutablePointer<Float>
+  ) {
+    let (inputs, stride) = (step.pointee.inputs, step.pointee.stride)
+    let byteValues = step.pointee.byte_values!
+    let row = step.pointee.row(sample, as: F.Element.self)
+    var w = UnsafePointer(step.pointee.w1!) + column
+    let end = order.lanesEnd(terms: inputs)
+    var (memory0, memory1, memory2, memory3) = (zeroSums(), zeroSums(), zeroSums(), zeroSums())
+    withUnsafeMutableBytes(of: &memory0) { memory0 in
+      withUnsafeMutableBytes(of: &memory1) { memory1 in
+        withUnsafeMutableBytes(of: &memory2) { memory2 in
+          withUnsafeMutableBytes(of: &memory3) { memory3 in
+            let (lane0, lane1) = (Sums<T>(memory0), Sums<T>(memory1))
+            let (lane2, lane3) = (Sums<T>(memory2), Sums<T>(memory3))
+            lane0.clear()
+            lane1.clear()
+            lane2.clear()
+            lane3.clear()
+            var k = 0
+            while k < order.prefix {
+              lane0.addRoundedProduct(F.value(row[k], byteValues), w)
+              w += stride
+              k &+= 1
+            }
+            while k < end {
+              lane0.addRoundedProduct(F.value(row[k], byteValues), w)
+              lane1.addRoundedProduct(F.value(row[k &+ 1], byteValues), w + stride)
+              lane2.addRoundedProduct(F.value(row[k &+ 2], byteValues), w + 2 &* stride)
+              lane3.addRoundedProduct(F.value(row[k &+ 3], byteValues), w + 3 &* stride)
+              w += 4 &* stride
+              k &+= 4
+            }
+            lane0.add(lane2.memory)
+            lane1.add(lane3.memory)
+            lane0.add(lane1.memory)
+            while k < inputs {
+              lane0.addRoundedProduct(F.value(row[k], byteValues), w)
+              w += stride
+              k &+= 1
+            }
+            lane0.store(at: result)
+          }
         }
       }
     }

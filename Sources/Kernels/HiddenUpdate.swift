@@ -45,66 +45,72 @@ enum HiddenUpdate<F: Feature>: TileKernel {
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
     _ start: Int, _ end: Int
   ) {
-    let stride = step.pointee.stride
-    let gradients = UnsafePointer(step.pointee.d_h!) + column
-    let byteValues = step.pointee.byte_values!
-    let minusRate = Lanes(repeating: step.pointee.minus_learning_rate)
-    let momentum = Lanes(repeating: step.pointee.momentum)
-    let isLast = end == step.pointee.rows
-    let isPlain = isPlain(step)
-    var memory = zeroSums()
-    withUnsafeMutableBytes(of: &memory) {
-      let sums = Sums<T>($0)
-      for input in first..<last {
-        let features = step.pointee.column(input, as: F.Element.self)
-        sums.clear()
-        // 128 samples at a time, in one loop over two words: its end is mispredicted once, not twice.
-        var sample = start
-        while sample < end {
-          var (low, high) = nonzero128(features + sample, count: end &- sample)
-          while low | high != 0 {
-            let isHigh = low == 0
-            let word = isHigh ? high : low
-            let next = sample &+ word.trailingZeroBitCount &+ (isHigh ? 64 : 0)
-            let rest = word & (word &- 1)
-            high = isHigh ? rest : high
-            low = isHigh ? 0 : rest
-            sums.addProduct(F.value(features[next], byteValues), gradients + next &* stride)
-          }
-          sample &+= 128
-        }
-        let offset = input &* stride &+ column
-        if start > 0 { sums.add(step.pointee.g1! + offset) }
-        let (w, v) = (step.pointee.w1! + offset, step.pointee.v1! + offset)
-        if !isLast {
-          sums.store(at: step.pointee.g1! + offset)
-        } else if isPlain {
-          T.forEachVector {
-            updatePlain(Lanes(at: sums.memory + $0), w + $0, v + $0, minusRate, momentum)
-          }
-        } else {
-          // A copy, so that the sums themselves can stay in registers.
-          var copy = zeroSums()
-          withUnsafeMutableBytes(of: &copy) {
-            let copied = Sums<T>($0)
-            copied.load(sums.memory)
-            update(copied.memory, w, v, count: T.width, step)
+    let place = Place(step, column, start, end)
+    var (memory, nextMemory) = (zeroSums(), zeroSums())
+    withUnsafeMutableBytes(of: &memory) { memory in
+      withUnsafeMutableBytes(of: &nextMemory) { nextMemory in
+        let (sums, nextSums) = (Sums<T>(memory), Sums<T>(nextMemory))
+        var input = first
+        while input < last {
+          if T.fitsTwice {
+            pair(sums, nextSums, place, input)
+            place.finish(sums, input)
+            if input &+ 1 < last { place.finish(nextSums, input &+ 1) }
+            input &+= 2
+          } else {
+            single(sums, place, input)
+            place.finish(sums, input)
+            input &+= 1
           }
         }
       }
     }
   }
 
-  /// Which of up to 128 features are not zero.
+  /// The sums of one feature.
   @inline(__always)
-  private static func nonzero128(
-    _ features: UnsafePointer<F.Element>, count: Int
-  ) -> (low: UInt64, high: UInt64) {
-    let low = F.nonzero64(features)
-    if count < 64 { return (low & ((1 &<< UInt64(count)) &- 1), 0) }
-    if count == 64 { return (low, 0) }
-    let high = F.nonzero64(features + 64)
-    return (low, count < 128 ? high & ((1 &<< UInt64(count &- 64)) &- 1) : high)
+  private static func single<T: Tile>(_ sums: Sums<T>, _ place: Place, _ input: Int) {
+    sums.clear()
+    let present = place.present + input &* place.words
+    let features = place.features + input &* MemoryLayout<F.Element>.stride
+    place.forEachWord { word, wanted in
+      var mask = present[word] & wanted
+      while mask != 0 {
+        let sample = word &* 64 &+ mask.trailingZeroBitCount
+        mask &= mask &- 1
+        let feature = (features + sample &* place.rowStride).assumingMemoryBound(to: F.Element.self)
+        sums.addProduct(
+          F.value(feature[0], place.byteValues), place.gradients + sample &* place.stride)
+      }
+    }
+  }
+
+  /// The sums of two neighbouring features, over the samples that have either. Most that have one have the
+  /// other too; a product with zero changes nothing.
+  @inline(__always)
+  private static func pair<T: Tile>(
+    _ sums: Sums<T>, _ nextSums: Sums<T>, _ place: Place, _ input: Int
+  ) {
+    sums.clear()
+    nextSums.clear()
+    let present = place.present + input &* place.words
+    let features = place.features + input &* MemoryLayout<F.Element>.stride
+    place.forEachWord { word, wanted in
+      var mask = (present[word] | present[word &+ place.words]) & wanted
+      while mask != 0 {
+        let sample = word &* 64 &+ mask.trailingZeroBitCount
+        mask &= mask &- 1
+        let feature = (features + sample &* place.rowStride).assumingMemoryBound(to: F.Element.self)
+        let x = Lanes(repeating: F.value(feature[0], place.byteValues))
+        let nextX = Lanes(repeating: F.value(feature[1], place.byteValues))
+        let row = place.gradients + sample &* place.stride
+        T.forEachVector {
+          let gradient = Lanes(at: row + $0)
+          fma(x, gradient, Lanes(at: sums.memory + $0)).store(at: sums.memory + $0)
+          fma(nextX, gradient, Lanes(at: nextSums.memory + $0)).store(at: nextSums.memory + $0)
+        }
+      }
+    }
   }
 
   /// The same with rounded products, for a batch of one row and for very small layers.
@@ -114,13 +120,12 @@ enum HiddenUpdate<F: Feature>: TileKernel {
   ) {
     let s = step.pointee
     for input in first..<last {
-      let features = s.column(input, as: F.Element.self)
       let offset = input &* s.stride &+ column
       var unit = column
       while unit < column &+ width {
         var sum = Lanes(repeating: 0)
         for sample in 0..<s.rows {
-          let factor = Lanes(repeating: F.value(features[sample], s.byte_values!))
+          let factor = Lanes(repeating: s.feature(sample, input, F.self))
           let product = factor * Lanes(at: s.d_h! + (sample &* s.stride &+ unit))
           // A single product stays as it is, also if it is -0; but one row or column is added to 0.
           sum = s.rows == 1 && s.hidden > 1 && s.inputs > 1 ? product : sum + product
@@ -129,7 +134,7 @@ enum HiddenUpdate<F: Feature>: TileKernel {
         where groupedColumns(row: unit &+ lane, rows: s.hidden, columns: s.inputs, terms: s.rows) > input
         {
           sum[lane] = sequenceInGroups(count: s.rows) {
-            s.d_h![$0 &* s.stride &+ unit &+ lane] * F.value(features[$0], s.byte_values!)
+            s.d_h![$0 &* s.stride &+ unit &+ lane] * s.feature($0, input, F.self)
           }
         }
         withUnsafeBytes(of: &sum) {
@@ -138,6 +143,68 @@ enum HiddenUpdate<F: Feature>: TileKernel {
             s.v1! + (offset &+ unit &- column), count: Lanes.count, step)
         }
         unit &+= Lanes.count
+      }
+    }
+  }
+}
+
+/// What the features of a panel have in common.
+private struct Place {
+  let step: UnsafePointer<tlnk_step>
+  let column, start, end: Int
+  /// Words in a row of `present`.
+  let words: Int
+  let present: UnsafeMutablePointer<UInt64>
+  let features: UnsafeRawPointer
+  let gradients: UnsafePointer<Float>
+  let byteValues: UnsafePointer<Float>
+  let stride, rowStride: Int
+  let updatesPlainly: Bool
+
+  @inline(__always)
+  init(_ step: UnsafePointer<tlnk_step>, _ column: Int, _ start: Int, _ end: Int) {
+    let s = step.pointee
+    (self.step, self.column, self.start, self.end) = (step, column, start, end)
+    words = s.capacity / 64
+    present = s.present_t!
+    features = s.x!
+    gradients = UnsafePointer(s.d_h!) + column
+    byteValues = s.byte_values!
+    (stride, rowStride) = (s.stride, s.x_stride)
+    updatesPlainly = isPlain(step)
+  }
+
+  /// Calls for each word of 64 samples that the panel touches, and the bits of it that belong to the panel.
+  @inline(__always)
+  func forEachWord(_ body: (Int, UInt64) -> Void) {
+    var sample = start & ~63
+    while sample < end {
+      body(sample / 64, lowBits(end &- sample) & ~lowBits(start > sample ? start &- sample : 0))
+      sample &+= 64
+    }
+  }
+
+  /// Adds what earlier panels left, and keeps the sums for the next panel or updates the weights.
+  @inline(__always)
+  func finish<T: Tile>(_ sums: Sums<T>, _ input: Int) {
+    let offset = input &* stride &+ column
+    if start > 0 { sums.add(step.pointee.g1! + offset) }
+    if end < step.pointee.rows {
+      sums.store(at: step.pointee.g1! + offset)
+      return
+    }
+    let (w, v) = (step.pointee.w1! + offset, step.pointee.v1! + offset)
+    if updatesPlainly {
+      let minusRate = Lanes(repeating: step.pointee.minus_learning_rate)
+      let momentum = Lanes(repeating: step.pointee.momentum)
+      T.forEachVector { updatePlain(Lanes(at: sums.memory + $0), w + $0, v + $0, minusRate, momentum) }
+    } else {
+      // A copy, so that the sums themselves can stay in registers.
+      var copy = zeroSums()
+      withUnsafeMutableBytes(of: &copy) {
+        let copied = Sums<T>($0)
+        copied.load(sums.memory)
+        update(copied.memory, w, v, count: T.width, step)
       }
     }
   }

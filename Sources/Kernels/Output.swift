@@ -4,7 +4,9 @@ import CKernels
 
 /// logits for samples first ..< last.
 func logits(_ step: tlnk_step, first: Int, last: Int) {
-  if forwardIsDots(rows: step.batch, columns: step.outputs, terms: step.hidden) {
+  if dotsAreInterleaved(rows: step.batch, columns: step.outputs, terms: step.hidden) {
+    interleavedDotLogits(step, first: first, last: last)
+  } else if forwardIsDots(rows: step.batch, columns: step.outputs, terms: step.hidden) {
     dotLogits(step, first: first, last: last)
   } else {
     panelLogits(step, first: first, last: last)
@@ -70,19 +72,171 @@ private func load4(_ pointer: UnsafePointer<Float>) -> SIMD4<Float> {
   UnsafeRawPointer(pointer).loadUnaligned(as: SIMD4<Float>.self)
 }
 
+// The same for several rows whose length is a multiple of four, so that each dot goes into its lanes from
+// the first product on. Four outputs with four lanes each make a vector; so do two of the outputs after
+// the last multiple of four, which have eight lanes.
+
+private typealias Quads = SIMD16<Float>
+
+private func dotsAreInterleaved(rows: Int, columns: Int, terms: Int) -> Bool {
+  rows >= 4 && columns > 1 && terms >= 8 && terms & 3 == 0
+    && forwardIsDots(rows: rows, columns: columns, terms: terms)
+}
+
+/// Two samples at a time, which use each vector of weights twice.
+private func interleavedDotLogits(_ step: tlnk_step, first: Int, last: Int) {
+  let (hidden, outputs, capacity) = (step.hidden, step.outputs, step.capacity)
+  var sample = first
+  while sample < last {
+    // A sample that does not exist repeats the last one.
+    let next = sample &+ 1 < last ? 1 : 0
+    let h = UnsafePointer(step.h! + sample &* step.stride)
+    let nextH = h + next &* step.stride
+    let logits = step.logits! + sample
+    var output = 0
+    while output < outputs & ~3 {
+      let sums = fourDots(h, nextH, step.w2_t! + output &* hidden, hidden)
+      let bias = load4(step.b2! + output)
+      let (biased, nextBiased) = (bias + sums.0, bias + sums.1)
+      for index in 0..<4 {
+        logits[(output &+ index) &* capacity] = biased[index]
+        logits[(output &+ index) &* capacity &+ next] = nextBiased[index]
+      }
+      output &+= 4
+    }
+    while output < outputs {
+      let sums = twoDots(h, nextH, step.w2_t! + output &* hidden, hidden)
+      for index in 0..<(outputs &- output < 2 ? 1 : 2) {
+        let bias = step.b2![output &+ index]
+        logits[(output &+ index) &* capacity] = bias + sums.0[index]
+        logits[(output &+ index) &* capacity &+ next] = bias + sums.1[index]
+      }
+      output &+= 2
+    }
+    sample &+= 2
+  }
+}
+
+/// Four dots with four lanes, for two samples.
+@inline(__always)
+private func fourDots(
+  _ h: UnsafePointer<Float>, _ nextH: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
+) -> (SIMD4<Float>, SIMD4<Float>) {
+  var (sums, nextSums) = (Quads(repeating: 0), Quads(repeating: 0))
+  var k = 0
+  while k < count {
+    let weights = load16(w + k &* 4)
+    let product = fourTimes(h + k) * weights
+    let nextProduct = fourTimes(nextH + k) * weights
+    (sums, nextSums) = (sums + product, nextSums + nextProduct)
+    k &+= 4
+  }
+  return (sumOfLanes(sums), sumOfLanes(nextSums))
+}
+
+@inline(__always)
+private func fourTimes(_ h: UnsafePointer<Float>) -> Quads {
+  let four = load4(h)
+  let eight = SIMD8(lowHalf: four, highHalf: four)
+  return Quads(lowHalf: eight, highHalf: eight)
+}
+
+@inline(__always)
+private func sumOfLanes(_ sums: Quads) -> SIMD4<Float> {
+  let (even, odd) = (sums.evenHalf, sums.oddHalf)
+  return (even.evenHalf + even.oddHalf) + (odd.evenHalf + odd.oddHalf)
+}
+
+/// Two dots with eight lanes, and up to four more products, for two samples.
+@inline(__always)
+private func twoDots(
+  _ h: UnsafePointer<Float>, _ nextH: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
+) -> (SIMD2<Float>, SIMD2<Float>) {
+  var (sums, nextSums) = (Quads(repeating: 0), Quads(repeating: 0))
+  let end = count & ~7
+  var k = 0
+  while k < end {
+    let weights = load16(w + k &* 2)
+    let product = twoTimes(h + k) * weights
+    let nextProduct = twoTimes(nextH + k) * weights
+    (sums, nextSums) = (sums + product, nextSums + nextProduct)
+    k &+= 8
+  }
+  let rest = w + end &* 2
+  return (
+    sumOfLanes(sums, h + end, rest, count &- end), sumOfLanes(nextSums, nextH + end, rest, count &- end)
+  )
+}
+
+@inline(__always)
+private func twoTimes(_ h: UnsafePointer<Float>) -> Quads {
+  let eight = UnsafeRawPointer(h).loadUnaligned(as: SIMD8<Float>.self)
+  return Quads(lowHalf: eight, highHalf: eight)
+}
+
+/// The sums of eight lanes, and `count` products more: four, which lie output by output, or none.
+@inline(__always)
+private func sumOfLanes(
+  _ sums: Quads, _ h: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
+) -> SIMD2<Float> {
+  let left = sums.lowHalf.lowHalf + sums.lowHalf.highHalf
+  let right = sums.highHalf.lowHalf + sums.highHalf.highHalf
+  var result = SIMD2((left.x + left.z) + (left.y + left.w), (right.x + right.z) + (right.y + right.w))
+  for index in 0..<count {
+    let products = SIMD2(h[index] * w[index], h[index] * w[4 &+ index])
+    result = result + products
+  }
+  return result
+}
+
+@inline(__always)
+private func load16(_ pointer: UnsafePointer<Float>) -> Quads {
+  UnsafeRawPointer(pointer).loadUnaligned(as: Quads.self)
+}
+
 /// Whether `logits` reads w2_t.
 func logitsNeedTransposedWeights(batch: Int, hidden: Int, outputs: Int) -> Bool {
   !forwardIsDots(rows: batch, columns: outputs, terms: hidden)
+    || dotsAreInterleaved(rows: batch, columns: outputs, terms: hidden)
 }
 
 private let outputPadding = 16
 
 /// w2_t for outputs first ..< last.
 func transposeOutputWeights(_ step: tlnk_step, first: Int, last: Int) {
+  if dotsAreInterleaved(rows: step.batch, columns: step.outputs, terms: step.hidden) {
+    interleaveOutputWeights(step, first: first, last: last)
+    return
+  }
   let spacing = (step.outputs &+ outputPadding &- 1) / outputPadding &* outputPadding
   for output in first..<last {
     for unit in 0..<step.hidden {
       step.w2_t![unit &* spacing &+ output] = step.w2![output &* step.stride &+ unit]
+    }
+  }
+}
+
+/// The order in which `fourDots` and `twoDots` read.
+private func interleaveOutputWeights(_ step: tlnk_step, first: Int, last: Int) {
+  let hidden = step.hidden
+  for output in first..<last {
+    let w = UnsafePointer(step.w2! + output &* step.stride)
+    let inFours = output < step.outputs & ~3
+    // So many outputs side by side, with so many lanes.
+    let (group, lanes) = inFours ? (4, 4) : (2, 8)
+    let start = step.w2_t! + output / group &* group &* hidden
+    var k = 0
+    while k < hidden {
+      // The last four of a row may be all that is left for eight lanes.
+      let width = hidden &- k < lanes ? hidden &- k : lanes
+      let target = start + (k &* group &+ output % group &* width)
+      var index = 0
+      while index < width {
+        UnsafeMutableRawPointer(target + index).storeBytes(
+          of: load4(w + (k &+ index)), as: SIMD4<Float>.self)
+        index &+= 4
+      }
+      k &+= lanes
     }
   }
 }

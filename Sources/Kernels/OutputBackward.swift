@@ -8,14 +8,18 @@ enum HiddenGradient: TileKernel {
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
     let s = step.pointee
-    let isSequence = backwardIsSequence(rows: s.batch, columns: s.hidden, terms: s.outputs)
     for sample in first..<last {
       let target = s.d_h! + (sample &* s.stride &+ column)
-      if isSequence {
-        sequences(step, column, T.width, sample, target)
-      } else {
+      #if TLN_AVX512
+        // The table has only panels done here.
         panels(tile, step, column, sample, target)
-      }
+      #else
+        if isSequence(step) {
+          sequences(step, column, T.width, sample, target)
+        } else {
+          panels(tile, step, column, sample, target)
+        }
+      #endif
       let h = s.h! + (sample &* s.stride &+ column)
       var offset = 0
       while offset < T.width {
@@ -25,6 +29,11 @@ enum HiddenGradient: TileKernel {
         offset &+= Lanes.count
       }
     }
+  }
+
+  static func isSequence(_ step: UnsafePointer<tlnk_step>) -> Bool {
+    let s = step.pointee
+    return backwardIsSequence(rows: s.batch, columns: s.hidden, terms: s.outputs)
   }
 
   @inline(never)
@@ -95,13 +104,16 @@ enum OutputUpdate: TileKernel {
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
     let (rows, stride) = (step.pointee.rows, step.pointee.stride)
-    let isSequence = updateIsSequence(
-      rows: step.pointee.outputs, columns: step.pointee.hidden, terms: rows)
     let panel = panelLength(rows)
     var memory = zeroSums()
     withUnsafeMutableBytes(of: &memory) {
       let gradient = Sums<T>($0).memory
       for output in first..<last {
+        #if TLN_AVX512
+          let isSequence = false
+        #else
+          let isSequence = isSequence(step)
+        #endif
         if isSequence {
           sequence(step, column, T.width, output, gradient)
         } else {
@@ -116,6 +128,11 @@ enum OutputUpdate: TileKernel {
         update(gradient, step.pointee.w2! + offset, step.pointee.v2! + offset, count: T.width, step)
       }
     }
+  }
+
+  static func isSequence(_ step: UnsafePointer<tlnk_step>) -> Bool {
+    let s = step.pointee
+    return updateIsSequence(rows: s.outputs, columns: s.hidden, terms: s.rows)
   }
 
   /// Adds the sum over samples start ..< end to `gradient`, which the first panel fills.

@@ -10,18 +10,49 @@ public import CKernels
     out.pointee = kernelsForAVX2()
     out.pointee.lanes = Lanes.count
     out.pointee.stride = { strideForHidden($0) }
-    out.pointee.hidden_u8 = { step, first, last in
+    out.pointee.sparse_u8.forward = { step, first, last in
       if isDots(step!) {
-        kernelsForAVX2().hidden_u8(step, first, last)
+        kernelsForAVX2().sparse_u8.forward(step, first, last)
       } else {
+        findPresent(Byte.self, step!, first: first, last: last)
         forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
       }
     }
-    out.pointee.hidden_update_u8 = { step, first, last in
+    out.pointee.hidden_gradient = { step, first, last in
+      if HiddenGradient.isSequence(step!) {
+        kernelsForAVX2().hidden_gradient(step, first, last)
+      } else {
+        forEachTile(HiddenGradient.self, step!, first: first, last: last)
+      }
+    }
+    out.pointee.output_update = { step, first, last in
+      if OutputUpdate.isSequence(step!) {
+        kernelsForAVX2().output_update(step, first, last)
+      } else {
+        forEachTile(OutputUpdate.self, step!, first: first, last: last)
+      }
+    }
+    out.pointee.sparse_u8.update = { step, first, last in
       if HiddenUpdate<Byte>.isSequence(step!) {
-        kernelsForAVX2().hidden_update_u8(step, first, last)
+        kernelsForAVX2().sparse_u8.update(step, first, last)
       } else {
         forEachTile(HiddenUpdate<Byte>.self, step!, first: first, last: last)
+      }
+    }
+    out.pointee.dense.forward = { step, first, last in
+      if isDots(step!) && denseDotsApply(step!) {
+        denseDots(step!, first: first, last: last)
+      } else if isDots(step!) {
+        forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
+      } else {
+        denseForward(step!, first: first, last: last)
+      }
+    }
+    out.pointee.dense.update = { step, first, last in
+      if HiddenUpdate<Real>.isSequence(step!) {
+        kernelsForAVX2().dense.update(step, first, last)
+      } else {
+        denseUpdate(step!, first: first, last: last)
       }
     }
   }
@@ -41,32 +72,65 @@ public import CKernels
   #endif
 
   private func fill(_ out: UnsafeMutablePointer<tlnk_kernels>) {
-    out.pointee = tlnk_kernels(
-      lanes: Lanes.count,
-      stride: { strideForHidden($0) },
-      hidden_u8: { step, first, last in
+    let sparse = tlnk_hidden_kernels(
+      forward: { step, first, last in
         if isDots(step!) {
-          forEachVector(HiddenForwardDots<Byte>.self, step!, first: first, last: last)
+          forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
-          forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
-        }
-      },
-      hidden_f32: { step, first, last in
-        if isDots(step!) {
-          forEachFourVectors(HiddenForwardDots<Real>.self, step!, first: first, last: last)
-        } else {
+          findPresent(Real.self, step!, first: first, last: last)
           forEachTile(HiddenForward<Real>.self, step!, first: first, last: last)
         }
       },
+      transpose: { step, first, last in
+        if isDots(step!) { findPresent(Real.self, step!, first: first, last: last) }
+        transposePresent(step!, first: first, last: last)
+      },
+      update: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) })
+    var dense = tlnk_hidden_kernels()
+    #if TLN_AVX2 || arch(arm64)
+      dense.forward = { step, first, last in
+        if isDots(step!) && denseDotsApply(step!) {
+          denseDots(step!, first: first, last: last)
+        } else if isDots(step!) {
+          forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
+        } else {
+          denseForward(step!, first: first, last: last)
+        }
+      }
+      dense.transpose = { _, _, _ in }
+      dense.update = { step, first, last in
+        if HiddenUpdate<Real>.isSequence(step!) {
+          forEachTile(HiddenUpdate<Real>.self, step!, first: first, last: last)
+        } else {
+          denseUpdate(step!, first: first, last: last)
+        }
+      }
+    #endif
+    out.pointee = tlnk_kernels(
+      lanes: Lanes.count,
+      stride: { strideForHidden($0) },
+      sparse_u8: tlnk_hidden_kernels(
+        forward: { step, first, last in
+          if isDots(step!) {
+            forEachVector(HiddenForwardDots<Byte>.self, step!, first: first, last: last)
+          } else {
+            findPresent(Byte.self, step!, first: first, last: last)
+            forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
+          }
+        },
+        transpose: { step, first, last in
+          if isDots(step!) { findPresent(Byte.self, step!, first: first, last: last) }
+          transposePresent(step!, first: first, last: last)
+        },
+        update: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) }),
+      sparse_f32: sparse,
+      dense: dense,
+      to_floats: { valuesOfBytes($0!, $1!, count: $2) },
       logits: { logits($0!.pointee, first: $1, last: $2) },
       loss: { loss($0!.pointee, first: $1, last: $2) },
       logits_need_w2_t: { logitsNeedTransposedWeights(batch: $0, hidden: $1, outputs: $2) ? 1 : 0 },
       transpose_w2: { transposeOutputWeights($0!.pointee, first: $1, last: $2) },
       hidden_gradient: { forEachTile(HiddenGradient.self, $0!, first: $1, last: $2) },
-      transpose_u8: { transposeBytes($0!.pointee, first: $1, last: $2) },
-      transpose_f32: { transposeFloats($0!.pointee, first: $1, last: $2) },
-      hidden_update_u8: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) },
-      hidden_update_f32: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) },
       output_update: { forEachTile(OutputUpdate.self, $0!, first: $1, last: $2) },
       bias_update: { step, _, _ in biasUpdate(step!) })
   }

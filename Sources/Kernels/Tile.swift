@@ -8,8 +8,33 @@ import CKernels
 protocol Tile {
   /// In floats.
   static var width: Int { get }
+  /// Whether the sums of two such tiles fit in the vector registers, with three to spare.
+  static var fitsTwice: Bool { get }
+  /// The same for four.
+  static var fitsFourTimes: Bool { get }
   /// Calls with the offset of each vector, unrolled.
   static func forEachVector(_ body: (Int) -> Void)
+}
+
+extension Tile {
+  /// On AVX-512, which has 32 registers. With 16, tiles that are narrow enough would be too narrow to gain.
+  @inline(__always) static var fitsTwice: Bool {
+    #if TLN_AVX512
+      2 &* width &+ 3 &* Lanes.count <= 32 &* Lanes.count
+    #else
+      false
+    #endif
+  }
+}
+
+extension Tile {
+  @inline(__always) static var fitsFourTimes: Bool {
+    #if TLN_AVX512
+      4 &* width &+ 3 &* Lanes.count <= 32 &* Lanes.count
+    #else
+      false
+    #endif
+  }
 }
 
 /// One vector.
@@ -142,12 +167,28 @@ private func fullTileWidth(covering vectors: Int) -> Int {
   return tileWidth(atLeast: (vectors &+ tiles &- 1) / tiles)
 }
 
-/// The number of floats that `hidden` units take in memory: a whole number of tiles.
-func strideForHidden(_ hidden: Int) -> Int {
+/// The vectors of as many tiles as cover the hidden units.
+@inline(__always)
+private func tiledVectors(_ hidden: Int) -> Int {
   let vectors = (hidden &+ Lanes.count &- 1) / Lanes.count
   let full = fullTileWidth(covering: vectors)
   let rest = vectors % full
-  return (vectors &- rest &+ (rest == 0 ? 0 : tileWidth(atLeast: rest))) &* Lanes.count
+  return vectors &- rest &+ (rest == 0 ? 0 : tileWidth(atLeast: rest))
+}
+
+/// The number of floats that `hidden` units take in memory: a whole number of tiles. Where that is a
+/// multiple of 256 bytes, a cache line more: rows that lie a power of two apart share few sets of the
+/// cache.
+func strideForHidden(_ hidden: Int) -> Int {
+  let width = tiledVectors(hidden) &* Lanes.count
+  return width % 64 == 0 ? width &+ 16 : width
+}
+
+/// The vectors that tiles have to cover: not more than the stride, which may be for other vectors.
+@inline(__always)
+private func tiledVectors(_ step: UnsafePointer<tlnk_step>) -> Int {
+  let (tiled, stride) = (tiledVectors(step.pointee.hidden), step.pointee.stride / Lanes.count)
+  return tiled < stride ? tiled : stride
 }
 
 /// Runs a kernel over all hidden units.
@@ -155,7 +196,7 @@ func strideForHidden(_ hidden: Int) -> Int {
 func forEachTile<K: TileKernel>(
   _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
-  let vectors = step.pointee.stride / Lanes.count
+  let vectors = tiledVectors(step)
   let full = fullTileWidth(covering: (step.pointee.hidden &+ Lanes.count &- 1) / Lanes.count)
   var done = 0
   while done < vectors {
@@ -187,26 +228,34 @@ func forEachTile<K: TileKernel>(
 func forEachVector<K: TileKernel>(
   _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
+  let width = tiledVectors(step) &* Lanes.count
   var column = 0
-  while column < step.pointee.stride {
+  while column < width {
     K.run(Single.self, step, column: column, first: first, last: last)
     column &+= Lanes.count
   }
 }
 
-/// Runs a kernel over all hidden units, four vectors at a time: enough to hide the latency of an addition.
+/// Runs a kernel over all hidden units, some vectors at a time: enough to hide the latency of an addition.
 @inline(__always)
-func forEachFourVectors<K: TileKernel>(
+func forEachWideTile<K: TileKernel>(
   _ kernel: K.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
   var column = 0
   while column < step.pointee.stride {
-    if column &+ Tile4.width <= step.pointee.stride {
-      K.run(Tile4.self, step, column: column, first: first, last: last)
-      column &+= Tile4.width
+    if column &+ WideTile.width <= step.pointee.stride {
+      K.run(WideTile.self, step, column: column, first: first, last: last)
+      column &+= WideTile.width
     } else {
       K.run(Single.self, step, column: column, first: first, last: last)
       column &+= Lanes.count
     }
   }
 }
+
+#if TLN_AVX512
+  /// The article's hundred units.
+  private typealias WideTile = Tile7
+#else
+  private typealias WideTile = Tile4
+#endif

@@ -1,46 +1,55 @@
-// The batch's features, feature by feature: what the update of the first layer's weights walks along.
+// Which features of a batch are not zero, as bits: sample by sample, along which the first layer's forward
+// pass walks, and feature by feature, along which the update of its weights does.
 
 import CKernels
 
-/// x_t for samples first ..< last, which start at a multiple of 16; the samples up to the next multiple
-/// of 16 become zero.
-func transposeBytes(_ step: tlnk_step, first: Int, last: Int) {
-  let (inputs, capacity) = (step.inputs, step.capacity)
-  let out = step.x_t!.assumingMemoryBound(to: UInt8.self)
-  var sample = first
-  while sample < last {
-    var input = 0
-    if sample &+ 16 <= last {
-      let row = step.row(sample, as: UInt8.self)
-      while input &+ 16 <= inputs {
-        tlnk_transpose_bytes_16(
-          row + input, step.x_stride, out + (input &* capacity &+ sample), capacity)
-        input &+= 16
-      }
-    }
-    transposeRest(step, UInt8.self, zero: 0, sample: sample, last: last, input: input)
-    sample &+= 16
-  }
-}
-
-/// The same for floats.
-func transposeFloats(_ step: tlnk_step, first: Int, last: Int) {
-  var sample = first
-  while sample < last {
-    transposeRest(step, Float.self, zero: 0, sample: sample, last: last, input: 0)
-    sample &+= 16
-  }
-}
-
-/// Element by element: 16 samples from `sample` on, the features from `input` on.
-@inline(__always)
-private func transposeRest<E>(
-  _ step: tlnk_step, _: E.Type, zero: E, sample: Int, last: Int, input: Int
+/// `present` for samples first ..< last.
+@inline(never)
+func findPresent<F: Feature>(
+  _: F.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
-  let out = step.x_t!.assumingMemoryBound(to: E.self)
-  for row in sample..<(sample &+ 16) {
-    for column in input..<step.inputs {
-      out[column &* step.capacity &+ row] = row < last ? step.row(row, as: E.self)[column] : zero
+  let (inputs, capacity) = (step.pointee.inputs, step.pointee.capacity)
+  let present = step.pointee.present!
+  for sample in first..<last {
+    let row = step.pointee.row(sample, as: F.Element.self)
+    var (input, place) = (0, sample)
+    while input &+ 64 <= inputs {
+      present[place] = F.nonzero64(row + input)
+      input &+= 64
+      place &+= capacity
     }
+    // What is behind a row of floats may be the next one.
+    let rest = inputs &- input
+    if rest > 0 { present[place] = F.nonzero64(row + input) & lowBits(rest) }
   }
 }
+
+/// `present_t` for samples first ..< last, which start at a multiple of 16; the samples up to the next
+/// multiple of 16 have nothing.
+@inline(never)
+func transposePresent(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
+  let (inputs, capacity) = (step.pointee.inputs, step.pointee.capacity)
+  let present = step.pointee.present!
+  let columns = UnsafeMutableRawPointer(step.pointee.present_t!).assumingMemoryBound(to: UInt16.self)
+  let spacing = capacity / 16
+  var (input, words) = (0, present)
+  while input < inputs {
+    var sample = first
+    while sample < last {
+      var index = last
+      while index < sample &+ 16 {
+        words[index] = 0
+        index &+= 1
+      }
+      tlnk_transpose_bits_16(
+        words + sample, columns + (input &* spacing &+ sample / 16), spacing)
+      sample &+= 16
+    }
+    input &+= 64
+    words += capacity
+  }
+}
+
+/// The lowest `count` bits, of 0 to 64.
+@inline(__always)
+func lowBits(_ count: Int) -> UInt64 { count < 64 ? (1 &<< UInt64(count)) &- 1 : ~0 }

@@ -51,6 +51,7 @@ static void *work(void *context) {
       tln_network_free(loaded);
     }
     pthread_barrier_wait(&end);
+    pthread_barrier_wait(&end); /* now there is memory again */
   }
   expect(tln_trainer_save(own->trainer, own->path) == TLN_OK, "saving, with memory");
   expect(tln_network_load(own->path, NULL, &loaded) == TLN_OK, "loading, with memory");
@@ -83,6 +84,7 @@ int main(int argc, char **argv) {
     pthread_barrier_wait(&begin);
     pthread_barrier_wait(&end);
     faults_disarm();
+    pthread_barrier_wait(&end);
   }
   for (int i = 0; i < threads; i++) {
     pthread_join(workers[i].thread, NULL);

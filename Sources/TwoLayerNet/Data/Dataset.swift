@@ -29,6 +29,8 @@ public final class Dataset {
   private let labels: Buffer<Int32>
   /// The largest label, or -1 if there are none.
   let largestLabel: Int
+  /// The share of features that are not zero, as a sample of the rows has it.
+  let density: Float
   /// The features, if this dataset owns them; else empty.
   private let storage: Buffer<UInt8>
   /// The dataset that owns the features, if this is a part of another.
@@ -51,6 +53,9 @@ public final class Dataset {
     self.columns = columns
     self.featureType = type
     self.rowStride = rowStride
+    density = sampledDensity(of: type, rows: rows, columns: columns, limit: 64) {
+      features + $0 &* rowStride
+    }
     var largest: Int32 = -1
     for index in 0..<labels.count where labels[index] > largest { largest = labels[index] }
     largestLabel = Int(largest)
@@ -77,6 +82,9 @@ public final class Dataset {
   /// The label of a row of a dataset that has labels.
   @inline(__always)
   func label(_ row: Int) -> Int32 { labels[row] }
+
+  /// The labels of all rows, in loops that are too short for a call a row.
+  var labelBase: UnsafePointer<Int32> { UnsafePointer(labels.base) }
 
   var rowByteCount: Int { columns &* featureType.byteCount }
 

@@ -147,14 +147,29 @@ extension Network {
     // In passes, so that the logits need little room however many rows there are.
     let outputs = shape.output
     let rowsPerPass = min(rows, max(1, 16_384 / outputs))
-    let values = try Buffer<Float>(uninitialized: rowsPerPass * outputs)
+    if rows == 1 && outputs <= SIMD64<Float>.scalarCount {
+      // One image at a time is predicted often: without an allocation.
+      var values = SIMD64<Float>()
+      try withUnsafeMutableBytes(of: &values) { (bytes) throws(Failure) in
+        try predict(features, 1, 1, bytes.baseAddress!.assumingMemoryBound(to: Float.self), labels)
+      }
+    } else {
+      let values = try Buffer<Float>(uninitialized: rowsPerPass * outputs)
+      try predict(features, rows, rowsPerPass, values.base, labels)
+    }
+  }
+
+  private func predict(
+    _ features: UnsafeBufferPointer<Float>, _ rows: Int, _ rowsPerPass: Int,
+    _ values: UnsafeMutablePointer<Float>, _ labels: UnsafeMutableBufferPointer<Int64>
+  ) throws(Failure) {
+    let outputs = shape.output
     var first = 0
     while first < rows {
       let count = min(rowsPerPass, rows - first)
-      try engine.logits(features.baseAddress! + first * shape.input, rows: count, into: values.base)
+      try engine.logits(features.baseAddress! + first * shape.input, rows: count, into: values)
       for row in 0..<count {
-        labels[first + row] = Int64(
-          largestIndex(values.base + row * outputs, spacing: 1, count: outputs))
+        labels[first + row] = Int64(largestIndex(values + row * outputs, spacing: 1, count: outputs))
       }
       first += count
     }

@@ -38,6 +38,7 @@ struct ArithmeticTests {
     Case(input: 50, hidden: 10, output: 10, batches: [10, 16]),
     Case(input: 385, hidden: 12, output: 12, batches: [193, 4]),
     Case(input: 30, hidden: 250, output: 3, batches: [33]),
+    Case(input: 387, hidden: 112, output: 11, batches: [5, 1], density: 90),
   ]
 
   /// Every combination of very small sizes is another order of sums.
@@ -78,7 +79,44 @@ struct ArithmeticTests {
     _ = try engine.make(Shape(input: 1, hidden: 1, output: 1))
   }
 
-  @Test(arguments: ordinary + tiny + options)
+  /// Without zeros, so that the dense kernels are taken: tiles of every width and height, whole and cut
+  /// off, one panel and several, and the sizes beside which other orders of sums begin.
+  static let dense: [Case] = {
+    var cases: [Case] = []
+    for isBytes in [false, true] {
+      for (input, hidden, output, batches) in [
+        (784, 100, 10, [100, 37, 1, 3]), (20, 12, 3, [4, 5, 8, 9]), (13, 17, 5, [250, 400, 7]),
+        (385, 33, 12, [193, 6]), (200, 64, 10, [384, 20]), (50, 250, 26, [200, 16]),
+        (30, 49, 4, [128, 3, 140]), (400, 65, 10, [20, 12, 2]), (64, 10, 10, [64, 1, 30]),
+        (11, 40, 10, [40]), (1, 20, 3, [9, 1]), (150, 3, 4, [50]),
+      ] {
+        cases.append(
+          Case(
+            input: input, hidden: hidden, output: output, batches: batches, isBytes: isBytes,
+            density: 100))
+      }
+    }
+    var sgd = ReferenceSGD()
+    (sgd.dampening, sgd.weightDecay, sgd.maximize) = (0.1, 1e-3, true)
+    cases.append(Case(input: 40, hidden: 30, output: 10, batches: [9, 200, 9], density: 100, sgd: sgd))
+    return cases
+  }()
+
+  @Test(arguments: dense)
+  func denseCasesTakeTheDenseKernels(_ test: Case) throws {
+    var random = TestRandom(5)
+    let (dataset, _, _) = try test.makeBatch(rows: test.batches[0], &random)
+    #expect(dataset.density == 1)
+    for set in InstructionSet.allCases where set.isSupported {
+      let shape = try Shape(input: test.input, hidden: test.hidden, output: test.output)
+      let form = try CPUEngine.make(shape, threads: 1, set).form(dataset)
+      // Without fused multiply-adds there are none.
+      #expect(form.isDense == (set != .baseline), "\(set)")
+      #expect(form.stored == (form.isDense ? .f32 : form.source))
+    }
+  }
+
+  @Test(arguments: ordinary + tiny + options + dense)
   func stepsEqualTheReference(_ test: Case) throws {
     var random = TestRandom(UInt64(test.input * 1_000_000 + test.hidden * 1000 + test.output))
     let shape = try Shape(input: test.input, hidden: test.hidden, output: test.output)

@@ -75,6 +75,21 @@ final class CPUEngine: Engine {
     parameters.write(parameter, from: values)
   }
 
+  /// The form for the rows of a dataset, and for rows of the caller's.
+  func form(_ dataset: Dataset) -> FeatureForm {
+    FeatureForm(dataset.featureType, density: dataset.density, hidden: shape.hidden, kernels)
+  }
+
+  func form(_ features: UnsafePointer<Float>, rows: Int) -> FeatureForm {
+    let inputs = shape.input
+    // For a single row the dense kernels look at it themselves.
+    if rows == 1 { return FeatureForm(.f32, density: 1, hidden: shape.hidden, kernels) }
+    let share = sampledDensity(of: .f32, rows: rows, columns: inputs, limit: 16) {
+      UnsafeRawPointer(features + $0 &* inputs)
+    }
+    return FeatureForm(.f32, density: share, hidden: shape.hidden, kernels)
+  }
+
   func makeOptimizer(_ sgd: SGD) throws(Failure) -> any Optimizer {
     try CPUOptimizer.make(self, sgd)
   }
@@ -87,16 +102,15 @@ final class CPUEngine: Engine {
   }
 }
 
-// Inference, in passes of at most `InferenceWork.rowLimit` rows.
+// Inference, in passes of a few tasks, whose numbers stay in the caches.
 extension CPUEngine {
   func logits(
     _ features: UnsafePointer<Float>, rows: Int, into logits: UnsafeMutablePointer<Float>
   ) throws(Failure) {
-    let (inputs, outputs) = (shape.input, shape.output)
-    try forEachPass(rows: rows, .f32) { work, first, count in
-      work.run(first: first, count: count, of: rows, labels: nil) { row in
-        UnsafeRawPointer(features + row &* inputs)
-      }
+    let outputs = shape.output
+    let source = InferenceWork.Source(
+      features: UnsafeRawPointer(features), rowStride: shape.input &* 4, labels: nil, rows: rows)
+    try forEachPass(source, form(features, rows: rows)) { work, first, count in
       let step = work.workspace.step
       for row in 0..<count {
         for output in 0..<outputs {
@@ -109,14 +123,14 @@ extension CPUEngine {
   func evaluate(_ dataset: Dataset) throws(Failure) -> Evaluation {
     var correct = 0
     var lossSum = 0.0
-    try forEachPass(rows: dataset.rows, dataset.featureType) { work, first, count in
-      work.run(first: first, count: count, of: dataset.rows, labels: dataset.label) { row in
-        dataset.row(row)
-      }
+    let labels = dataset.labelBase
+    let source = InferenceWork.Source(
+      features: dataset.features, rowStride: dataset.rowStride, labels: labels, rows: dataset.rows)
+    try forEachPass(source, form(dataset)) { work, first, count in
       let step = work.workspace.step
       for row in 0..<count {
         let predicted = largestIndex(step.logits + row, spacing: step.capacity, count: shape.output)
-        if predicted == Int(work.workspace.labels[row]) { correct &+= 1 }
+        if predicted == Int(labels[first &+ row]) { correct &+= 1 }
         lossSum -= Double(step.target[row])
       }
     }
@@ -125,12 +139,16 @@ extension CPUEngine {
   }
 
   private func forEachPass(
-    rows: Int, _ type: FeatureType, _ body: (InferenceWork, Int, Int) -> Void
+    _ source: InferenceWork.Source, _ form: FeatureForm, _ body: (InferenceWork, Int, Int) -> Void
   ) throws(Failure) {
-    let work = try takeWork(rows: min(rows, InferenceWork.rowLimit), type)
+    let rows = source.rows
+    let wanted = min(threads(forRows: rows, passes: 1), pool.limit)
+    let limit = min(128 &* wanted, InferenceWork.rowLimit)
+    let work = try takeWork(rows: min(rows, limit), form)
     var first = 0
     while first < rows {
-      let count = min(rows &- first, InferenceWork.rowLimit)
+      let count = min(rows &- first, limit)
+      work.run(source, first: first, count: count, threads: wanted)
       body(work, first, count)
       first &+= count
     }
@@ -138,13 +156,13 @@ extension CPUEngine {
   }
 
   /// Working memory of our own: what the last caller left, if it fits, else new.
-  private func takeWork(rows: Int, _ type: FeatureType) throws(Failure) -> InferenceWork {
+  private func takeWork(rows: Int, _ form: FeatureForm) throws(Failure) -> InferenceWork {
     if let left = spare.exchange(nil, ordering: .acquiring) {
       let work = Unmanaged<InferenceWork>.fromOpaque(left).takeRetainedValue()
-      if work.workspace.fits(rows: rows, type) { return work }
+      if work.workspace.fits(rows: rows, form) { return work }
     }
     return InferenceWork(
-      self, try Workspace.make(layout, rows: rows, featureType: type, training: false))
+      self, try Workspace.make(layout, rows: rows, form: form, training: false))
   }
 
   private func returnWork(_ work: InferenceWork) {
@@ -156,13 +174,21 @@ extension CPUEngine {
 }
 
 /// One pass of inference, cut into tasks by rows.
-private final class InferenceWork: Job {
+final class InferenceWork: Job {
+  /// A batch of rows.
+  struct Source {
+    let features: UnsafeRawPointer
+    let rowStride: Int
+    let labels: UnsafePointer<Int32>?
+    let rows: Int
+  }
+
   static let rowLimit = 1024
-  private static let rowsPerTask = 64
 
   unowned(unsafe) let engine: CPUEngine
   let workspace: Workspace
-  private var withLoss = false
+  private var source: Source?
+  private var rowsPerTask = 0
 
   init(_ engine: CPUEngine, _ workspace: Workspace) {
     self.engine = engine
@@ -171,31 +197,34 @@ private final class InferenceWork: Job {
   }
 
   /// Logits, and with labels the loss, of rows first ..< first + count of a batch.
-  func run(
-    first: Int, count: Int, of batch: Int, labels: ((Int) -> Int32)?, row: (Int) -> UnsafeRawPointer
-  ) {
-    for index in 0..<count {
-      workspace.gather(row(first &+ index), into: index)
-      if let labels { workspace.labels[index] = labels(first &+ index) }
-    }
-    withLoss = labels != nil
+  func run(_ source: Source, first: Int, count: Int, threads: Int) {
+    self.source = source
     workspace.step.rows = count
     workspace.step.first_row = first
-    workspace.step.batch = batch
+    workspace.step.batch = source.rows
     workspace.prepareLogits(engine.kernels)
-    engine.pool.run(
-      self, tasks: roundedUp(count, to: Self.rowsPerTask) / Self.rowsPerTask,
-      threads: engine.threads(forRows: count, passes: 1))
+    // Whoever works alone reads the weights once for all rows.
+    rowsPerTask = threads == 1 ? count : 64
+    engine.pool.run(self, tasks: (count &+ rowsPerTask &- 1) / rowsPerTask, threads: threads)
   }
 
   override func perform(_ task: Int) {
-    let kernels = engine.kernels
-    let first = task &* Self.rowsPerTask
-    let last = min(first &+ Self.rowsPerTask, workspace.step.rows)
+    guard let source else { return }
+    let (kernels, workspace) = (engine.kernels, workspace)
+    let first = task &* rowsPerTask
+    let last = min(first &+ rowsPerTask, workspace.step.rows)
+    let row = source.features + (workspace.step.first_row &+ first) &* source.rowStride
+    for index in first..<last {
+      workspace.gather(row + (index &- first) &* source.rowStride, into: index, kernels)
+    }
+    if let labels = source.labels {
+      let batch = labels + workspace.step.first_row
+      for index in first..<last { workspace.labels[index] = batch[index] }
+    }
     withUnsafePointer(to: workspace.step) { step in
-      (workspace.featureType == .u8 ? kernels.hidden_u8 : kernels.hidden_f32)!(step, first, last)
+      workspace.form.kernels(kernels).forward(step, first, last)
       kernels.logits(step, first, last)
-      if withLoss { kernels.loss(step, first, last) }
+      if source.labels != nil { kernels.loss(step, first, last) }
     }
   }
 }

@@ -11,7 +11,8 @@ final class CPUOptimizer: Job, Optimizer {
   private var workspace: Workspace
   private var region = Region.samples
   private var source = Source.none
-  private var rowsPerTask = 0
+  private var sampleTasks = 1
+  private var pace = Pace()
 
   private enum Region { case samples, parameters }
 
@@ -23,8 +24,15 @@ final class CPUOptimizer: Job, Optimizer {
     case arrays(UnsafePointer<Float>, UnsafePointer<Int64>)
   }
 
-  /// Inputs whose weights one task of the second region updates.
-  private static let inputsPerTask = 56
+  /// Inputs whose weights one task of the second region updates. Of sparse ones few, because no two tasks
+  /// take as long, and an even number, because the kernels take them in pairs; of a large network not so
+  /// few that there would be thousands of tasks.
+  private var inputsPerTask: Int {
+    max(workspace.form.isDense ? 112 : 28, roundedUp(engine.shape.input / 256, to: 2))
+  }
+
+  /// What is done with dense rows one after the other finds them in the cache if they are not too many.
+  private static let denseRowsPerTask = 128
 
   private init(
     _ engine: CPUEngine, _ sgd: SGD, momentum: consuming CPUParameters, workspace: Workspace
@@ -37,7 +45,8 @@ final class CPUOptimizer: Job, Optimizer {
 
   static func make(_ engine: CPUEngine, _ sgd: SGD) throws(Failure) -> CPUOptimizer {
     let momentum = try CPUParameters(engine.layout)
-    let workspace = try Workspace.make(engine.layout, rows: 1, featureType: .f32, training: true)
+    let form = FeatureForm(.f32, density: 1, hidden: engine.shape.hidden, engine.kernels)
+    let workspace = try Workspace.make(engine.layout, rows: 1, form: form, training: true)
     return CPUOptimizer(engine, sgd, momentum: momentum, workspace: workspace)
   }
 
@@ -56,7 +65,7 @@ final class CPUOptimizer: Job, Optimizer {
     _ dataset: Dataset, order: UnsafeBufferPointer<UInt32>, batchSize: Int,
     losses: UnsafeMutableBufferPointer<Float>
   ) throws(Failure) -> Int {
-    try prepare(rows: min(batchSize, order.count), dataset.featureType)
+    try prepare(rows: min(batchSize, order.count), engine.form(dataset))
     var first = 0
     for index in 0..<losses.count {
       let rows = min(batchSize, order.count &- first)
@@ -71,42 +80,52 @@ final class CPUOptimizer: Job, Optimizer {
   func step(
     _ features: UnsafePointer<Float>, labels: UnsafePointer<Int64>, rows: Int
   ) throws(Failure) -> Float {
-    try prepare(rows: rows, .f32)
+    try prepare(rows: rows, engine.form(features, rows: rows))
     source = .arrays(features, labels)
     return step(rows: rows)
   }
 
-  /// Makes sure that the workspace holds batches of this size.
-  private func prepare(rows: Int, _ type: FeatureType) throws(Failure) {
-    if workspace.fits(rows: rows, type) && (rows <= 192 || workspace.step.g1 != nil) { return }
-    workspace = try Workspace.make(engine.layout, rows: rows, featureType: type, training: true)
+  /// Makes sure that the workspace holds batches of this size in this form.
+  private func prepare(rows: Int, _ form: FeatureForm) throws(Failure) {
+    if workspace.fits(rows: rows, form) && (rows <= 192 || workspace.step.g1 != nil) { return }
+    workspace = try Workspace.make(engine.layout, rows: rows, form: form, training: true)
   }
 
   /// One step on the batch in the workspace. If the loss is not finite nothing is updated.
   private func step(rows: Int) -> Float {
     describeStep(rows: rows)
-    let threads = engine.threads(forRows: rows, passes: 1)
-    // A multiple of 16 rows for each task, so that transposing works on whole blocks.
-    rowsPerTask = roundedUp((rows &+ threads &- 1) / threads, to: 16)
+    let useful = min(engine.threads(forRows: rows, passes: 1), engine.pool.limit)
+    let threads = pace.isAlone ? 1 : useful
+    let begin = useful > 1 ? nanoseconds() : 0
+    let wanted = workspace.form.isDense ? max(threads, min(rows / Self.denseRowsPerTask, 4096)) : threads
+    sampleTasks = min(wanted, (rows &+ 15) / 16)
     workspace.prepareLogits(engine.kernels)
     region = .samples
-    engine.pool.run(self, tasks: (rows &+ rowsPerTask &- 1) / rowsPerTask, threads: threads)
+    engine.pool.run(self, tasks: sampleTasks, threads: threads)
     let loss = meanLoss(UnsafePointer(workspace.step.target), rows: rows)
     source = .none
     guard loss.isFinite else { return loss }
     region = .parameters
     engine.pool.run(self, tasks: inputTasks &+ 1, threads: threads)
     hasMomentum = true
+    if useful > 1 { pace.record(rows: rows, nanoseconds: nanoseconds() &- begin) }
     return loss
   }
 
   private var inputTasks: Int {
-    (engine.shape.input &+ Self.inputsPerTask &- 1) / Self.inputsPerTask
+    (engine.shape.input &+ inputsPerTask &- 1) / inputsPerTask
+  }
+
+  /// Tasks begin with a multiple of 16 samples, so that they share no word of bits and no vector.
+  private func firstSample(of task: Int) -> Int {
+    let rows = workspace.step.rows
+    return task == sampleTasks ? rows : rows &* task / sampleTasks & ~15
   }
 
   private func describeStep(rows: Int) {
     workspace.step.rows = rows
     workspace.step.batch = rows
+    workspace.step.next_rows = kernelsAskForNextRows ? UnsafePointer(workspace.nextRows) : nil
     workspace.step.use(engine.parameters)
     workspace.step.useMomentum(momentum)
     workspace.step.minus_learning_rate = Float(-sgd.learningRate)
@@ -121,26 +140,25 @@ final class CPUOptimizer: Job, Optimizer {
 
   override func perform(_ task: Int) {
     let kernels = engine.kernels
-    let isBytes = workspace.featureType == .u8
+    let hidden = workspace.form.kernels(kernels)
     withUnsafePointer(to: workspace.step) { step in
       switch region {
       case .samples:
-        let first = task &* rowsPerTask
-        let last = min(first &+ rowsPerTask, step.pointee.rows)
+        let (first, last) = (firstSample(of: task), firstSample(of: task &+ 1))
         gather(first, last)
-        (isBytes ? kernels.hidden_u8 : kernels.hidden_f32)!(step, first, last)
+        hidden.forward(step, first, last)
         kernels.logits(step, first, last)
         kernels.loss(step, first, last)
         kernels.hidden_gradient(step, first, last)
-        (isBytes ? kernels.transpose_u8 : kernels.transpose_f32)!(step, first, last)
+        hidden.transpose(step, first, last)
       case .parameters:
         if task == 0 {
           kernels.output_update(step, 0, step.pointee.outputs)
           kernels.bias_update(step, 0, 1)
         } else {
-          let first = (task &- 1) &* Self.inputsPerTask
-          let last = min(first &+ Self.inputsPerTask, step.pointee.inputs)
-          (isBytes ? kernels.hidden_update_u8 : kernels.hidden_update_f32)!(step, first, last)
+          let first = (task &- 1) &* inputsPerTask
+          let last = min(first &+ inputsPerTask, step.pointee.inputs)
+          hidden.update(step, first, last)
         }
       }
     }
@@ -150,28 +168,49 @@ final class CPUOptimizer: Job, Optimizer {
 // Bringing the rows of a batch together.
 extension CPUOptimizer {
   private func gather(_ first: Int, _ last: Int) {
+    let (workspace, kernels) = (workspace, engine.kernels)
     switch source {
     case .none: break
     case .dataset(let dataset, let order):
+      let (features, stride, labels) = (dataset.features, dataset.rowStride, dataset.labelBase)
+      let (rows, batchLabels) = (workspace.step.rows, workspace.labels)
+      let asks = order.count > rows && dataset.rowByteCount <= Self.largestAskedRow
       for row in first..<last {
-        // Rows come from anywhere in memory: those of the next batch are asked for now.
-        let next = row &+ workspace.step.rows
-        if next < order.count { prefetch(dataset.row(Int(order[next])), bytes: dataset.rowByteCount) }
         let index = Int(order[row])
-        workspace.gather(dataset.row(index), into: row)
-        workspace.labels[row] = dataset.label(index)
+        workspace.gather(features + index &* stride, into: row, kernels)
+        batchLabels[row] = labels[index]
+        guard asks else { continue }
+        // A smaller last batch has no next row for each.
+        let next = row &+ rows
+        let nextRow = features + Int(order[next < order.count ? next : row]) &* stride
+        if workspace.step.next_rows != nil {
+          workspace.nextRows[row] = nextRow
+        } else {
+          prefetch(nextRow, bytes: dataset.rowByteCount)
+        }
       }
     case .arrays(let features, let labels):
       for row in first..<last {
-        workspace.gather(UnsafeRawPointer(features + row &* engine.shape.input), into: row)
+        let features = UnsafeRawPointer(features + row &* engine.shape.input)
+        workspace.gather(features, into: row, kernels)
         workspace.labels[row] = Int32(truncatingIfNeeded: labels[row])
       }
     }
   }
 
+  /// Rows come from anywhere in memory, so those of the next batch are asked for early: by the sparse
+  /// kernels while they work on this one's, or before. Rows that do not fit in the second-level cache a
+  /// hundred at a time are left to the hardware.
+  private static let largestAskedRow = 4096
+
+  private var kernelsAskForNextRows: Bool {
+    guard case .dataset(let dataset, let order) = source, !workspace.form.isDense else {
+      return false
+    }
+    return order.count > workspace.step.rows && dataset.rowByteCount <= Self.largestAskedRow
+  }
+
   private func prefetch(_ row: UnsafeRawPointer, bytes: Int) {
-    // Rows that do not fit in the second-level cache a hundred at a time are left to the hardware.
-    guard bytes <= 4096 else { return }
     var offset = 0
     while offset < bytes {
       tlnk_prefetch(row + offset)

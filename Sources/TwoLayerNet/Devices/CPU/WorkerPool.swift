@@ -83,7 +83,9 @@ final class WorkerPool {
 /// What the pool and its threads share.
 final class Crew {
   /// The current job as one word, so that a task is claimed in one operation: a serial number that
-  /// changes with every job, the number of tasks, and the next unclaimed task.
+  /// changes with every job, the number of tasks, and how many are claimed from the end and from the
+  /// beginning. The caller begins with the first task and the others with the last, so that from job to
+  /// job everyone works on the same memory.
   private let board = Atomic<UInt64>(0)
   private let unfinished = Atomic<Int>(0)
   private let isDismissed = Atomic<Bool>(false)
@@ -101,13 +103,13 @@ final class Crew {
     var jobDone: pthread_cond_t
   }
 
-  private static let taskBits: UInt64 = 24
-  static let taskLimit = 1 << 20
+  private static let taskBits: UInt64 = 18
+  static let taskLimit = 1 << 17
   private static let taskMask: UInt64 = (1 << taskBits) - 1
 
-  /// How often to look before sleeping: some ten microseconds, a few times what the gap between the
-  /// two halves of a small training step takes.
-  private static let spins = 400
+  /// How often to look before sleeping: some fifty microseconds. Waking takes as long, and a small
+  /// training step not much longer.
+  private static let spins = 4000
 
   private init(lockMemory: consuming Buffer<UInt8>) {
     locks = UnsafeMutableRawPointer(lockMemory.base).bindMemory(to: Locks.self, capacity: 1)
@@ -139,15 +141,15 @@ final class Crew {
   func run(_ job: Job, tasks: Int) {
     self.job = Unmanaged.passUnretained(job)
     unfinished.store(tasks, ordering: .relaxed)
-    let serial = (board.load(ordering: .relaxed) >> (2 * Self.taskBits)) &+ 1
-    let posted = serial << (2 * Self.taskBits) | UInt64(tasks) << Self.taskBits
+    let serial = (board.load(ordering: .relaxed) >> (3 * Self.taskBits)) &+ 1
+    let posted = serial << (3 * Self.taskBits) | UInt64(tasks) << (2 * Self.taskBits)
     board.store(posted, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
       pthread_mutex_lock(&locks.pointee.mutex)
       pthread_cond_broadcast(&locks.pointee.newJob)
       pthread_mutex_unlock(&locks.pointee.mutex)
     }
-    performTasks()
+    performTasks(isCaller: true)
     waitUntilDone()
     self.job = nil
   }
@@ -158,7 +160,7 @@ final class Crew {
     while true {
       seen = waitForJob(after: seen)
       if isDismissed.load(ordering: .acquiring) { return }
-      performTasks()
+      performTasks(isCaller: false)
     }
   }
 
@@ -170,11 +172,14 @@ final class Crew {
   }
 
   /// Claims and performs tasks of the current job until none is left.
-  private func performTasks() {
+  private func performTasks(isCaller: Bool) {
+    let one: UInt64 = isCaller ? 1 : 1 << Self.taskBits
     while true {
-      let claim = board.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
-      let task = claim & Self.taskMask
-      guard task < (claim >> Self.taskBits) & Self.taskMask else { return }
+      let claim = board.wrappingAdd(one, ordering: .acquiringAndReleasing).oldValue
+      let (fromStart, fromEnd) = (claim & Self.taskMask, (claim >> Self.taskBits) & Self.taskMask)
+      let tasks = (claim >> (2 * Self.taskBits)) & Self.taskMask
+      guard fromStart &+ fromEnd < tasks else { return }
+      let task = isCaller ? fromStart : tasks &- 1 &- fromEnd
       job!._withUnsafeGuaranteedRef { $0.perform(Int(task)) }
       if unfinished.wrappingSubtract(1, ordering: .sequentiallyConsistent).newValue == 0,
         callerSleeps.load(ordering: .sequentiallyConsistent)
@@ -189,7 +194,7 @@ final class Crew {
   /// Waits until the board shows another job than `seen`, and returns its serial number.
   private func waitForJob(after seen: UInt64) -> UInt64 {
     func isNew() -> Bool {
-      board.load(ordering: .sequentiallyConsistent) >> (2 * Self.taskBits) != seen
+      board.load(ordering: .sequentiallyConsistent) >> (3 * Self.taskBits) != seen
         || isDismissed.load(ordering: .sequentiallyConsistent)
     }
     var spin = 0
@@ -204,7 +209,7 @@ final class Crew {
       sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
       pthread_mutex_unlock(&locks.pointee.mutex)
     }
-    return board.load(ordering: .acquiring) >> (2 * Self.taskBits)
+    return board.load(ordering: .acquiring) >> (3 * Self.taskBits)
   }
 
   private func waitUntilDone() {

@@ -4,21 +4,25 @@
 import CKernels
 import CSystem
 
-/// Working memory for batches of up to `capacity` rows of one type.
+/// Working memory for batches of up to `capacity` rows in one form.
 final class Workspace {
   let capacity: Int
-  let featureType: FeatureType
+  let form: FeatureForm
   let labels: UnsafeMutablePointer<Int32>
+  /// Room for step.next_rows; only for training.
+  let nextRows: UnsafeMutablePointer<UnsafeRawPointer?>
   /// What the kernels are given; all but rows, parameters and optimiser is filled in.
   var step: tlnk_step
   private let memory: Buffer<UInt8>
 
   private init(
-    capacity: Int, featureType: FeatureType, step: tlnk_step, memory: consuming Buffer<UInt8>
+    capacity: Int, form: FeatureForm, step: tlnk_step,
+    nextRows: UnsafeMutablePointer<UnsafeRawPointer?>, memory: consuming Buffer<UInt8>
   ) {
     self.capacity = capacity
-    self.featureType = featureType
+    self.form = form
     self.step = step
+    self.nextRows = nextRows
     labels = UnsafeMutablePointer(mutating: step.labels!)
     self.memory = memory
   }
@@ -28,12 +32,13 @@ final class Workspace {
 
   /// Room for `rows` rows, at most `Dataset.rowLimit`; with the gradients if it is for training.
   static func make(
-    _ layout: CPULayout, rows: Int, featureType: FeatureType, training: Bool
+    _ layout: CPULayout, rows: Int, form: FeatureForm, training: Bool
   ) throws(Failure) -> Workspace {
     let capacity = capacity(for: rows)
     let (shape, stride) = (layout.shape, layout.stride)
-    let rowBytes = shape.input &* featureType.byteCount
-    let xStride = roundedUp(rowBytes, to: Buffer<UInt8>.alignment)
+    let rowBytes = shape.input &* form.stored.byteCount
+    // An odd number of cache lines, so that a column of features lies in many sets of the cache.
+    let xStride = roundedUp(rowBytes, to: Buffer<UInt8>.alignment) | Buffer<UInt8>.alignment
     // First the places, then the memory. The limits on sizes keep the sum below 2^62.
     var size = 0
     func place(_ bytes: Int) -> Int {
@@ -51,8 +56,11 @@ final class Workspace {
     let dLogits = place(capacity &* shape.output &* 4)
     let target = place(capacity &* 4)
     let w2T = place(shape.hidden &* roundedUp(shape.output, to: 16) &* 4)
-    // Kernels read whole words of 64 rows from any row on.
-    let transposed = training ? place((shape.input &* capacity &+ 64) &* featureType.byteCount) : 0
+    let inputWords = roundedUp(shape.input, to: 64) / 64
+    let present = form.isDense ? 0 : place(inputWords &* capacity &* 8)
+    // For each of 64 features of a word.
+    let presentT = training && !form.isDense ? place(inputWords &* capacity &* 8) : 0
+    let nextRows = training ? place(capacity &* 8) : 0
     let dH = training ? place(capacity &* stride &* 4) : 0
     let g1 = training && rows > 192 ? place(shape.input &* stride &* 4) : 0
 
@@ -78,18 +86,27 @@ final class Workspace {
     step.logits = floats(logits)
     step.d_logits = floats(dLogits)
     step.target = floats(target)
+    step.present = (base + present).assumingMemoryBound(to: UInt64.self)
     if training {
-      step.x_t = base + transposed
+      step.present_t = (base + presentT).assumingMemoryBound(to: UInt64.self)
       step.d_h = floats(dH)
       step.g1 = rows > 192 ? floats(g1) : nil
     }
-    return Workspace(capacity: capacity, featureType: featureType, step: step, memory: memory)
+    return Workspace(
+      capacity: capacity, form: form, step: step,
+      nextRows: (base + nextRows).assumingMemoryBound(to: UnsafeRawPointer?.self), memory: memory)
   }
 
   /// Copies a row of features in; what is behind it in the row stays zero.
-  func gather(_ features: UnsafeRawPointer, into row: Int) {
+  func gather(_ features: UnsafeRawPointer, into row: Int, _ kernels: borrowing tlnk_kernels) {
     let target = UnsafeMutableRawPointer(mutating: step.x!) + row &* step.x_stride
-    memcpy(target, features, step.inputs &* featureType.byteCount)
+    if form.source == form.stored {
+      memcpy(target, features, step.inputs &* form.stored.byteCount)
+    } else {
+      kernels.to_floats(
+        features.assumingMemoryBound(to: UInt8.self), target.assumingMemoryBound(to: Float.self),
+        step.inputs)
+    }
   }
 
   /// Brings w2_t up to date, if the logits of this batch need it.
@@ -98,7 +115,7 @@ final class Workspace {
     withUnsafePointer(to: step) { kernels.transpose_w2($0, 0, $0.pointee.outputs) }
   }
 
-  func fits(rows: Int, _ type: FeatureType) -> Bool { rows <= capacity && type == featureType }
+  func fits(rows: Int, _ form: FeatureForm) -> Bool { rows <= capacity && form == self.form }
 }
 
 extension tlnk_step {

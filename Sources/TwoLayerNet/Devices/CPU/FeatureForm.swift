@@ -1,0 +1,50 @@
+// The form in which the kernels get a batch's features: as they are, for kernels that skip zeros, or as
+// floats, for kernels that don't look at what they multiply. Which one is faster depends on how many zeros
+// there are; the result is the same.
+
+import CKernels
+
+struct FeatureForm: Equatable {
+  let source: FeatureType
+  let isDense: Bool
+
+  /// How the features lie in a workspace.
+  var stored: FeatureType { isDense ? .f32 : source }
+
+  /// The form for features of which this share is not zero, if the kernels have both.
+  init(_ source: FeatureType, density: Float, hidden: Int, _ kernels: tlnk_kernels) {
+    self.source = source
+    isDense = kernels.dense.forward != nil && density >= Self.crossover(source, hidden: hidden)
+  }
+
+  /// From which share of non-zero features on the dense kernels are faster, as measured. Bytes have the
+  /// faster sparse kernels, as long as the weights stay in the second-level cache.
+  private static func crossover(_ source: FeatureType, hidden: Int) -> Float {
+    source == .u8 && hidden <= 256 ? 0.66 : 0.38
+  }
+
+  /// The kernels for it.
+  func kernels(_ kernels: tlnk_kernels) -> tlnk_hidden_kernels {
+    isDense ? kernels.dense : source == .u8 ? kernels.sparse_u8 : kernels.sparse_f32
+  }
+}
+
+/// The share of non-zero features in a few of the rows, spread over all: `limit` at most, and an eighth.
+func sampledDensity(
+  of source: FeatureType, rows: Int, columns: Int, limit: Int, row: (Int) -> UnsafeRawPointer
+) -> Float {
+  let count = min(max(rows / 8, 1), limit)
+  var nonzero = 0
+  for index in 0..<count {
+    let features = row(index &* (rows / count))
+    switch source {
+    case .u8:
+      let bytes = features.assumingMemoryBound(to: UInt8.self)
+      for column in 0..<columns { nonzero &+= bytes[column] != 0 ? 1 : 0 }
+    case .f32:
+      let floats = features.assumingMemoryBound(to: Float.self)
+      for column in 0..<columns { nonzero &+= floats[column] != 0 ? 1 : 0 }
+    }
+  }
+  return Float(nonzero) / Float(count &* columns)
+}
