@@ -13,13 +13,16 @@ let embedded = Context.environment["TLN_EMBEDDED"] == "1"
 // everywhere: no paths of this machine in debug information, and no hash of the compiler's arguments, which
 // hold more of them.
 let here = "\(Context.packageDirectory)=."
+// No tables for unwinding either, 22 KB: nothing here throws, and what a callback throws must not pass
+// through. Debuggers have the frame pointers, and .debug_frame before stripping.
 let embeddedSettings: [SwiftSetting] =
   embedded
   ? [
     .enableExperimentalFeature("Embedded"),
     .unsafeFlags([
       "-wmo", "-Xfrontend", "-function-sections", "-file-prefix-map", here, "-Xfrontend",
-      "-disable-incremental-llvm-codegen",
+      "-disable-incremental-llvm-codegen", "-Xcc", "-fno-unwind-tables", "-Xcc",
+      "-fno-asynchronous-unwind-tables",
     ]),
   ] : []
 
@@ -41,11 +44,20 @@ let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize"])] :
 // The kernels' only arithmetic that could trap is on indices that the engine has checked.
 let kernelSettings = embeddedSettings + [.unsafeFlags(["-Ounchecked"], .when(configuration: .release))]
 
+// On x86-64 the baseline serves processors of before 2013, and is built small too.
+#if arch(x86_64)
+  let baselineSettings =
+    embedded
+    ? engineSettings + [.unsafeFlags(["-Xllvm", "-enable-machine-outliner=always"])] : kernelSettings
+#else
+  let baselineSettings = kernelSettings
+#endif
+
 let kernelTargets: [Target] =
   [
     .target(
       name: "Kernels", dependencies: ["CKernels"],
-      swiftSettings: kernelSettings)
+      swiftSettings: baselineSettings)
   ]
   + instructionSets.map { set in
     .target(
