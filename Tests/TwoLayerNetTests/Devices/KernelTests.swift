@@ -82,6 +82,27 @@ struct KernelTests {
     }
   }
 
+  /// From where exp is 0 or infinite to where it is neither, equal logits, and the sums of one.
+  @Test(arguments: [2, 7, 8, 30])
+  func extremeLogits(_ outputs: Int) throws {
+    let bench = try KernelBench(KernelCase(rows: 40, input: 1, hidden: 1, output: outputs))
+    var random = TestRandom(UInt64(outputs))
+    var logits = Matrix(40, outputs)
+    for row in 0..<40 {
+      for column in 0..<outputs {
+        logits[row, column] = random.uniform() * [0, 1, 50, 88, 104, 120, 1e4, 3e38][row % 8]
+      }
+    }
+    bench.step.tiled = tlng_int(TLNG_LOGITS)
+    bench.write(bench.step.logits, logits.values)
+    bench.write(bench.step.h, [Float](repeating: 1, count: 40))
+    try bench.launch(.output, groups: 9)
+    let y = logSoftmax(logits)
+    let gradient = crossEntropyGradient(y, bench.labels)
+    bench.expect("target", bench.step.target, (0..<40).map { y[$0, bench.labels[$0]] })
+    bench.expect("d_logits", bench.step.d_logits, gradient.values)
+  }
+
   @Test(arguments: tiled)
   func logitsTiled(_ sizes: KernelCase) throws {
     let bench = try KernelBench(sizes)
