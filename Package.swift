@@ -81,7 +81,9 @@ let engineTargets: [Target] =
   [
     .systemLibrary(name: "CTwoLayerNet", path: "include"),
     .systemLibrary(name: "CKernels"),
-    .systemLibrary(name: "CGPUKernels"),
+    .target(
+      name: "CGPUKernels", exclude: ["generate.py", "kernels.ptx.z"], publicHeadersPath: ".",
+      cSettings: embedded ? [.unsafeFlags(hardenedC)] : []),
     .target(
       name: "CSystem",
       cSettings: embedded

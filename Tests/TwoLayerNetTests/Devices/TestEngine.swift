@@ -40,7 +40,8 @@ enum TestEngine: Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .cpu(let set, _): set.isSupported ? "" : "this processor has no \(set.name)"
     case .emulator: ""
-    case .device(let device): device.describe().reason
+    case .device(let device):
+      if case let info = device.describe(), !info.isAvailable { info.reason } else { "" }
     }
   }
 
