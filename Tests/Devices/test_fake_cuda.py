@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import link
+from building import link
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIBRARY_SOURCE = HERE.parents[1] / "Sources/TwoLayerNet/Devices/CUDA/CUDALibrary.swift"
