@@ -62,7 +62,8 @@
  * GPUs      The driver is looked for when a device is described or asked for, never when the library is
  *           loaded; auto looks only for those that it would take. NVIDIA's stays in the process from then
  *           on, and may keep compiled kernels in a cache of its own (CUDA_CACHE_PATH). A host may use CUDA
- *           too: the current context of its threads is as before after every call.
+ *           too: the current context of its threads is as before after every call. A program that is
+ *           linked statically as a whole cannot load a driver, and has no GPUs.
  * Environment  TLN_INSTRUCTION_SET = "baseline", "avx2" or "avx512" lowers the instruction set that
  *           the CPU engine would choose (the best that the processor has). It exists for tests and
  *           measurements: results do not depend on it. Read when a network is created or loaded;

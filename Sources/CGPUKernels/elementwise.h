@@ -1,6 +1,6 @@
 /*
  * What is not a product: exp and log as in Sources/Kernels/Exponential.swift, which says where they come
- * from; the optimiser; sums of columns; the mean loss; and which step of a run a launch belongs to.
+ * from; the optimiser; the mean loss; and which step of a run a launch belongs to.
  */
 #ifndef TLN_GPU_ELEMENTWISE_H
 #define TLN_GPU_ELEMENTWISE_H
@@ -152,102 +152,31 @@ TLNG_CALLED void tlng_update_one(tlng_sgd o, float g, TLNG_GLOBAL(float) p, TLNG
   p[index] = tlng_fma(g, o.minus_rate, parameter);
 }
 
-/* ------------------------------------------------------------------------ sums of columns */
-
-/* Blocks of rows first, first + spacing, ... are added up, and full blocks are carried like digits; see
- * Sources/Kernels/Bias.swift. */
-TLNG_CALLED float tlng_run(TLNG_GLOBAL(const float) values, tlng_int first, tlng_int spacing,
-                           tlng_int count) {
-  int bits = 0;
-  TLNG_ROLL
-  while (((tlng_int)1 << bits) < count) bits++;
-  bits = bits / 4 > 4 ? bits / 4 : 4;
-  const tlng_int block = (tlng_int)1 << bits;
-  float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
-  tlng_int index = 0;
-  while (index + block <= count) {
-    for (tlng_int part = 0; part < block; part += 16) {
-      float sixteen[16]; /* so that they are read together */
-      TLNG_UNROLL
-      for (int i = 0; i < 16; i++) sixteen[i] = values[first + (index + i) * spacing];
-      TLNG_UNROLL
-      for (int i = 0; i < 16; i++) sum0 = sum0 + sixteen[i];
-      index += 16;
-    }
-    sum1 = sum1 + sum0;
-    sum0 = 0;
-    if (((index >> bits) & (block - 1)) == 0) {
-      sum2 = sum2 + sum1;
-      sum1 = 0;
-      if (((index >> (2 * bits)) & (block - 1)) == 0) {
-        sum3 = sum3 + sum2;
-        sum2 = 0;
-      }
-    }
-  }
-  TLNG_ROLL
-  for (; index < count; index++) sum0 = sum0 + values[first + index * spacing];
-  return ((sum0 + sum1) + sum2) + sum3;
-}
-
-TLNG_CALLED float tlng_four_runs(TLNG_GLOBAL(const float) values, tlng_int first, tlng_int spacing,
-                                 tlng_int count) {
-  const tlng_int quarter = count / 4;
-  float sum = 0;
-  TLNG_ROLL
-  for (int part = 0; part < 4; part++) {
-    const float partial = tlng_run(values, first + part * spacing, 4 * spacing, quarter);
-    sum = part == 0 ? partial : sum + partial;
-    if (part == 0) {
-      TLNG_ROLL
-      for (tlng_int row = quarter * 4; row < count; row++) sum = sum + values[first + row * spacing];
-    }
-  }
-  return sum;
-}
-
-/* The sum of a column of values [rows][columns]. */
-TLNG_CALLED float tlng_column_sum(TLNG_GLOBAL(const float) values, tlng_int rows, tlng_int columns,
-                                    tlng_int column) {
-  if (columns == 1 && rows >= 8) {
-    const tlng_int vectors = rows / 8;
-    float sum = 0;
-    TLNG_ROLL
-    for (tlng_int row = vectors * 8; row < rows; row++) sum = sum + values[row];
-    TLNG_ROLL
-    for (int lane = 0; lane < 8; lane++) sum = sum + tlng_four_runs(values, lane, 8, vectors);
-    return sum;
-  }
-  const tlng_int in_one_run = columns >= 8 ? columns & ~(tlng_int)31 : columns & ~(tlng_int)3;
-  return columns > 1 && column < in_one_run ? tlng_run(values, column, columns, rows)
-                                            : tlng_four_runs(values, column, columns, rows);
-}
-
 /* --------------------------------------------------------------------------- the mean loss */
 
 /* Floats that tlng_mean_loss works in, and nothing else: there is no barrier after its end. */
 #define TLNG_LOSS_SPACE (TLNG_THREADS + 16)
 
 /* The mean of -target, in the order of PyTorch's nll_loss (CPUOptimizer.swift): row 0 is a block by
- * itself, then come blocks of 16. Each thread adds up a block, one folds them. Every group of a kernel
- * that needs it computes it, which is cheaper than a kernel more. */
+ * itself, then come blocks of 16, the last of which may not be whole. Each thread adds up a block, one
+ * folds them. Every group of a kernel that needs it computes it, which is cheaper than a kernel more. */
 TLNG_CALLED float tlng_mean_loss(TLNG_GLOBAL(const float) target, tlng_int rows, TLNG_PLACE place,
                                  TLNG_SHARED_POINTER(float) space) {
   TLNG_SHARED_POINTER(float) sums = space + TLNG_THREADS;
-  const tlng_int blocks = (rows - 1) / 16 + 1; /* whole ones: block b ends with row 16 b */
+  const tlng_int blocks = (rows + 14) / 16 + 1; /* block b begins with row 16 b - 15 */
   TLNG_EACH_THREAD(t) {
     if (t < 8) sums[t] = 0;
   }
+  TLNG_ROLL
   for (tlng_int first = 0; first < blocks; first += TLNG_THREADS) {
     TLNG_EACH_THREAD(t) {
       const tlng_int block = first + t;
       if (block < blocks) {
+        const tlng_int row = 16 * block - 15;
         float sum = 0;
-        if (block == 0) {
-          sum = sum - target[0];
-        } else {
-          TLNG_UNROLL
-          for (int i = 0; i < 16; i++) sum = sum - target[16 * (block - 1) + 1 + i];
+        TLNG_UNROLL
+        for (int i = 0; i < 16; i++) {
+          if (row + i >= 0 && row + i < rows) sum = sum - target[row + i];
         }
         space[t] = sum;
       }
@@ -258,17 +187,21 @@ TLNG_CALLED float tlng_mean_loss(TLNG_GLOBAL(const float) target, tlng_int rows,
         float sum = sums[1];
         TLNG_ROLL
         for (int i = 0; i < count; i++) {
-          sum = sum + space[i];
           tlng_int number = first + i;
-          if ((number & 15) == 0) {
-            sums[2] = sums[2] + sum;
-            sum = 0;
-            TLNG_ROLL
-            for (int level = 2; level < 7; level++) {
-              number >>= 4;
-              if ((number & 15) != 0) break;
-              sums[level + 1] = sums[level + 1] + sums[level];
-              sums[level] = 0;
+          if (16 * number >= rows) {
+            sums[0] = space[i];
+          } else {
+            sum = sum + space[i];
+            if ((number & 15) == 0) {
+              sums[2] = sums[2] + sum;
+              sum = 0;
+              TLNG_ROLL
+              for (int level = 2; level < 7; level++) {
+                number >>= 4;
+                if ((number & 15) != 0) break;
+                sums[level + 1] = sums[level + 1] + sums[level];
+                sums[level] = 0;
+              }
             }
           }
         }
@@ -278,13 +211,9 @@ TLNG_CALLED float tlng_mean_loss(TLNG_GLOBAL(const float) target, tlng_int rows,
   }
   TLNG_EACH_THREAD(t) {
     if (t == 0) {
-      float rest = 0;
-      TLNG_ROLL
-      for (tlng_int row = 16 * (blocks - 1) + 1; row < rows; row++) rest = rest - target[row];
       float total = 0;
-      total = total + rest;
       TLNG_ROLL
-      for (int level = 1; level < 8; level++) total = total + sums[level];
+      for (int level = 0; level < 8; level++) total = total + sums[level];
       sums[8] = total / (float)(unsigned)rows;
     }
   }

@@ -28,6 +28,8 @@ static const char metal_text[] = {
     ,
 #embed "output.h"
     ,
+#embed "biases.h"
+    ,
 #embed "update.h"
     ,
 #embed "tiles.h"

@@ -7,6 +7,7 @@
  * and inference is that up to output. Which of them, and in how many groups, is decided in GPUPlan.swift;
  * every kernel is right with any number of groups.
  */
+#include "biases.h"
 #include "dialect.h"
 #include "elementwise.h"
 #include "hidden.h"

@@ -106,9 +106,14 @@ TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, tlng_int step, t
       /* NaN is larger than nothing but itself: it stays only if it is the first. */
       float largest = logits[0];
       TLNG_ROLL
-      for (tlng_int output = 1; output < outputs; output++) {
-        const float logit = logits[output];
-        if (logit > largest) largest = logit;
+      for (tlng_int output = 1; output < outputs; output += 8) {
+        float eight[8];
+        TLNG_UNROLL
+        for (int i = 0; i < 8; i++) eight[i] = logits[tlng_least(output + i, outputs - 1)];
+        TLNG_UNROLL
+        for (int i = 0; i < 8; i++) {
+          if (eight[i] > largest) largest = eight[i];
+        }
       }
       found[0] = largest;
     } else if (t == 32 && predicted) {

@@ -5,7 +5,7 @@
 #ifndef TLN_GPU_UPDATE_H
 #define TLN_GPU_UPDATE_H
 
-#include "elementwise.h"
+#include "biases.h"
 
 /* A product over the rows of a batch, a' b with a [rows][count] and b [rows][columns], whose elements
  * update p and v [count][columns]. */
@@ -173,8 +173,8 @@ TLNG_FUNCTION void tlng_finish_step(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_P
   const int tiles1 = s.tiled & TLNG_W1 ? 0 : (int)tlng_parts(s.inputs, TLNG_UPDATE_TILE) * across;
   const int tiles2 = s.tiled & TLNG_W2 ? 0 : (int)tlng_parts(s.outputs, TLNG_UPDATE_TILE) * across;
   const int tiles = tiles1 + tiles2;
-  const int parts1 = (int)tlng_parts(s.hidden, TLNG_THREADS);
-  const int items = tiles + parts1 + (int)tlng_parts(s.outputs, TLNG_THREADS);
+  const int parts1 = (int)tlng_parts(s.hidden, TLNG_BIAS_COLUMNS);
+  const int items = tiles + parts1 + (int)tlng_parts(s.outputs, TLNG_BIAS_COLUMNS);
   TLNG_ROLL
   for (int item = place.group; item < items; item += place.groups) {
     if (item < tiles) {
@@ -185,16 +185,9 @@ TLNG_FUNCTION void tlng_finish_step(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_P
                        b);
     } else {
       const bool is_b1 = item < tiles + parts1;
-      const tlng_int first = (is_b1 ? item - tiles : item - tiles - parts1) * TLNG_THREADS;
-      TLNG_GLOBAL(const float) gradients = is_b1 ? s.d_h : s.d_logits;
-      const tlng_int columns = is_b1 ? s.hidden : s.outputs;
-      TLNG_GLOBAL(float) p = is_b1 ? s.b1 : s.b2;
-      TLNG_GLOBAL(float) v = is_b1 ? s.vb1 : s.vb2;
-      TLNG_EACH_THREAD(t) {
-        if (first + t < columns)
-          tlng_update_one(optimizer, tlng_column_sum(gradients, s.rows, columns, first + t), p, v,
-                          first + t);
-      }
+      tlng_update_bias(is_b1 ? s.d_h : s.d_logits, s.rows, is_b1 ? s.hidden : s.outputs,
+                       (is_b1 ? item - tiles : item - tiles - parts1) * TLNG_BIAS_COLUMNS, optimizer,
+                       place, a, is_b1 ? s.b1 : s.b2, is_b1 ? s.vb1 : s.vb2);
     }
   }
 }

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import pathlib
-import shutil
-import subprocess
+import sys
 
 import pytest
 
-HERE = pathlib.Path(__file__).resolve().parent
-FAKE = HERE / "FakeCUDA"
-EMULATOR = HERE.parent / "TestSupport/Emulator"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-
-def command(*words: object) -> None:
-    subprocess.run([str(word) for word in words], check=True)
-
-
-def tool(name: str) -> str:
-    """Of Swift's toolchain: the emulator's text needs its C++ compiler."""
-    swift = shutil.which("swift")
-    assert swift, "there is no swift"
-    return str(pathlib.Path(swift).resolve().parent / name)
+from building import EMULATOR, FAKE, HERE, command, link, tool  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +23,6 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     options = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fPIC", "-I", EMULATOR / "include", "-c"]
     for source in sorted(FAKE.glob("*.c")):
         command(tool("clang"), *options, source, "-o", directory / f"fake_{source.stem}.o")
-    return directory
-
-
-def link(objects: pathlib.Path, directory: pathlib.Path, *options: object) -> pathlib.Path:
-    """The driver as a library; returns its directory."""
-    parts = sorted(objects.glob("*.o"))
-    name = "libcuda.so.1"
-    command(tool("clang++"), "-shared", f"-Wl,-soname,{name}", *parts, "-o", directory / name, *options)
     return directory
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import link
+from building import link
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIBRARY_SOURCE = HERE.parents[1] / "Sources/TwoLayerNet/Devices/CUDA/CUDALibrary.swift"
@@ -143,6 +143,30 @@ def test_devices_are_counted_from_0(request_device) -> None:
 def test_a_second_device_where_the_first_is_taken(request_device) -> None:
     answer = request_device("cuda:1", FAKE_CUDA_DEVICES=2, FAKE_CUDA_FAIL="cuDevicePrimaryCtxRetain:1:2")
     assert answer["count"] == 2 and answer["name"] == "Imaginary GPU 1" and "error" not in answer
+
+
+STATIC = """
+#include <stdio.h>
+#include <twolayernet.h>
+int main(void) {
+  tln_device_info info = {.struct_size = sizeof info};
+  if (tln_device_describe(TLN_DEVICE_CUDA, &info) != TLN_OK) return 1;
+  puts(info.reason);
+  return info.available;
+}
+"""
+
+
+def test_a_statically_linked_program_has_no_gpu(
+    root: pathlib.Path, library: pathlib.Path, driver: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    source, program = tmp_path / "static.c", tmp_path / "static"
+    source.write_text(STATIC)
+    command = ["cc", source, "-static", "-I", root / "include", library.with_suffix(".a"), "-lz", "-lm", "-o", program]
+    linked = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert linked.returncode == 0 and linked.stderr == ""
+    done = subprocess.run([program], env={"LD_LIBRARY_PATH": str(driver)}, capture_output=True, text=True)
+    assert done.returncode == 0 and "linked statically" in done.stdout
 
 
 def test_the_command_line_trains_the_same_network(root: pathlib.Path, driver: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -24,7 +24,7 @@ COPY = ROOT / ".build-mutation"
 # Files, what they are built with, and the tests that look at them. The emulator is optimised in any build.
 KERNELS = {
     "cpu": ("Sources/Kernels/*.swift", ["-c", "release", "-Xswiftc", "-enable-testing"], "ArithmeticTests"),
-    "gpu": ("Sources/CGPUKernels/*.h", [], "KernelTests"),
+    "gpu": ("Sources/CGPUKernels/*.h", [], "KernelTests|ArithmeticTests"),
 }
 # What describes the kernels' surroundings.
 NOT_KERNELS = ["step.h", "dialect.h", "embedded.h"]

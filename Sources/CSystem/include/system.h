@@ -75,6 +75,11 @@ void tlns_error_text(int code, char *out_text, size_t capacity);
 static inline int tlns_is_regular(const struct stat *status) { return S_ISREG(status->st_mode); }
 static inline int tlns_is_directory(const struct stat *status) { return S_ISDIR(status->st_mode); }
 
+/* A library of the system's, by its name, and its functions; it stays in the process. NULL with the reason in
+ * *out_reason, which stays valid until this thread's next call. */
+void *tlns_open_library(const char *name, const char **out_reason);
+void *tlns_find_function(void *library, const char *name);
+
 /* How many processors this thread may run on; at least 1. */
 int tlns_available_processors(void);
 

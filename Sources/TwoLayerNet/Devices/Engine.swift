@@ -1,6 +1,6 @@
 // What a device has to do to be one. An engine knows arrays and arithmetic: nothing of files, of random
 // numbers or of epochs. A further device is a folder beside CPU with one class for each protocol, and a
-// line in Device.swift.
+// line in Device.swift; if it is a GPU, the classes are there already, and the folder holds a GPUDriver.
 
 /// The parameters of one network on one device.
 ///

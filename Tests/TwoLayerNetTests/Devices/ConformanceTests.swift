@@ -196,6 +196,28 @@ struct ConformanceTests {
     try expectSame(trainers)
   }
 
+  /// More rows, and more bytes of rows that have to be padded, than go to a GPU at once.
+  @Test(arguments: TestEngine.distinct)
+  func largeDatasetsGoInParts(_ engine: TestEngine) throws {
+    let (rows, columns) = (70_001, 61)
+    var random = TestRandom(12)
+    var bytes = [UInt8](repeating: 0, count: rows * columns)
+    for _ in 0..<50_000 { bytes[random.int(0...(bytes.count - 1))] = UInt8(random.int(0...255)) }
+    let labels = [UInt8](repeating: 1, count: rows - 40) + [UInt8](repeating: 2, count: 40)
+    let dataset = try labels.withUnsafeBufferPointer {
+      try Dataset.make(
+        features: bytes, type: .u8, rows: rows, columns: columns, labels: .u8($0.baseAddress!),
+        copy: true)
+    }
+    let shape = try Shape(input: columns, hidden: 3, output: 3)
+    let trainers = try [engine, .processor].map {
+      try makeTrainer($0, shape: shape) { $0.batchSize = 9_000 }
+    }
+    for trainer in trainers { try trainer.fit(dataset, epochs: 1) }
+    try expectSame(trainers)
+    #expect(try trainers[0].network.evaluate(dataset) == trainers[1].network.evaluate(dataset))
+  }
+
   @Test(arguments: TestEngine.distinct)
   func evaluationIsTheSame(_ engine: TestEngine) throws {
     for rows in [1, 2, 3, 5, 200, 1437] {

@@ -159,6 +159,22 @@ struct GPUEngineTests {
     #expect(successes > 10 && failures > 5)
   }
 
+  /// However many rows a pass has, it is one batch.
+  @Test(arguments: [1, 3, 64, 500, 1436])
+  func inferenceGoesInPasses(_ rows: Int) throws {
+    for hidden in [20, 5] {
+      let shape = try Shape(input: 64, hidden: hidden, output: 10)
+      let engine = try GPUEngine.make(shape, driver: EmulatorDriver())
+      engine.passFloats = rows * (64 + hidden + 10)
+      let engines: [any Engine] = [engine, try CPUEngine.make(shape, threads: 1)]
+      let networks = try engines.map { try Network.make(on: $0, seed: 4) }
+      var random = TestRandom(2)
+      let x = Matrix(200, 64, random.uniforms(200 * 64))
+      #expect(try networks[0].logits(x) == networks[1].logits(x))
+      #expect(try networks[0].evaluate(digits) == networks[1].evaluate(digits))
+    }
+  }
+
   /// As large as it gets without being run: numbers of groups stay within what a device takes.
   @Test func groupsStayWithinBounds() throws {
     let sizes = [1, 3, 12, 65, 4096, Shape.limit]

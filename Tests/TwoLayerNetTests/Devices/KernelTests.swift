@@ -82,6 +82,27 @@ struct KernelTests {
     }
   }
 
+  /// From where exp is 0 or infinite to where it is neither, equal logits, and the sums of one.
+  @Test(arguments: [2, 7, 8, 30])
+  func extremeLogits(_ outputs: Int) throws {
+    let bench = try KernelBench(KernelCase(rows: 40, input: 1, hidden: 1, output: outputs))
+    var random = TestRandom(UInt64(outputs))
+    var logits = Matrix(40, outputs)
+    for row in 0..<40 {
+      for column in 0..<outputs {
+        logits[row, column] = random.uniform() * [0, 1, 50, 88, 104, 120, 1e4, 3e38][row % 8]
+      }
+    }
+    bench.step.tiled = tlng_int(TLNG_LOGITS)
+    bench.write(bench.step.logits, logits.values)
+    bench.write(bench.step.h, [Float](repeating: 1, count: 40))
+    try bench.launch(.output, groups: 9)
+    let y = logSoftmax(logits)
+    let gradient = crossEntropyGradient(y, bench.labels)
+    bench.expect("target", bench.step.target, (0..<40).map { y[$0, bench.labels[$0]] })
+    bench.expect("d_logits", bench.step.d_logits, gradient.values)
+  }
+
   @Test(arguments: tiled)
   func logitsTiled(_ sizes: KernelCase) throws {
     let bench = try KernelBench(sizes)
@@ -143,6 +164,30 @@ struct KernelTests {
     let loss = try bench.fillGradients()
     try bench.launch(.update, groups: 3)
     #expect(bench.read(bench.step.losses, 3)[2].bitPattern == loss.bitPattern)
+  }
+
+  /// Columns in one run and in four, a column alone, blocks with and without a rest, blocks of blocks.
+  @Test(arguments: [1, 3, 7, 8, 9, 31, 63, 64, 65, 68, 131, 256, 259, 1030, 4100, 1 << 19 + 77])
+  func biases(_ rows: Int) throws {
+    for (hidden, output) in rows > 5000 ? [(5, 2)] : [(1, 5), (3, 40), (36, 1), (70, 8), (6, 9)] {
+      let bench = try KernelBench(
+        KernelCase(rows: rows, input: 1, hidden: hidden, output: output), shuffle: 255)
+      var random = TestRandom(UInt64(rows))
+      let dH = Matrix(rows, hidden, random.uniforms(rows * hidden))
+      let dLogits = Matrix(rows, output, random.uniforms(rows * output))
+      bench.write(bench.step.d_h, dH.values)
+      bench.write(bench.step.d_logits, dLogits.values)
+      bench.write(bench.step.h, dH.values)
+      bench.write(bench.step.target, [Float](repeating: -1, count: rows))
+      try bench.launch(.update, groups: 3)
+      var wanted = bench.network
+      ReferenceSGD().update(&wanted.b1, &wanted.vb1, columnSums(dH))
+      ReferenceSGD().update(&wanted.b2, &wanted.vb2, columnSums(dLogits))
+      bench.expect("b1", bench.step.b1, wanted.b1)
+      bench.expect("b2", bench.step.b2, wanted.b2)
+      bench.expect("vb1", bench.step.vb1, wanted.vb1!)
+      bench.expect("vb2", bench.step.vb2, wanted.vb2!)
+    }
   }
 
   /// A loss that is not finite leaves everything as it was, and the step is not counted.

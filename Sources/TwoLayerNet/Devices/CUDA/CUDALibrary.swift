@@ -78,13 +78,14 @@ struct CUDALibrary {
 
 // Opening it.
 extension CUDALibrary {
-  /// The library, initialised, of a driver that is new enough. Every failure is a reason why there is no
+  /// The library, initialised, of a driver that is new enough; it is not closed again. Every failure is a reason why there is no
   /// such device.
   static func open() throws(Failure) -> CUDALibrary {
-    guard let handle = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) else {
-      throw Failure(.noDevice, "the NVIDIA driver cannot be opened: \(loaderError())")
+    var reason: UnsafePointer<CChar>?
+    guard let handle = tlns_open_library("libcuda.so.1", &reason) else {
+      let text = reason.flatMap { String(validatingCString: $0) } ?? "no reason given"
+      throw Failure(.noDevice, "the NVIDIA driver cannot be opened: \(text)")
     }
-    defer { dlclose(handle) }
     let symbols = Symbols(handle: handle)
     let getErrorName: ErrorName = try symbols["cuGetErrorName"]
     let initialize: @convention(c) (UInt32) -> Result = try symbols["cuInit"]
@@ -130,10 +131,6 @@ extension CUDALibrary {
       destroyExecutable: symbols["cuGraphExecDestroy"])
   }
 
-  private static func loaderError() -> String {
-    dlerror().flatMap { String(validatingCString: $0) } ?? "no reason given"
-  }
-
   private struct Symbols {
     let handle: UnsafeMutableRawPointer
 
@@ -145,7 +142,7 @@ extension CUDALibrary {
     @inline(never)
     private func address(_ name: StaticString) throws(Failure) -> UnsafeMutableRawPointer {
       let text = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
-      guard let address = dlsym(handle, text) else {
+      guard let address = tlns_find_function(handle, text) else {
         throw Failure(.noDevice, "the NVIDIA driver is too old: it has no \(name)")
       }
       return address

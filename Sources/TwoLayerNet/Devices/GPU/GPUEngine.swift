@@ -8,6 +8,8 @@ final class GPUEngine: Engine {
   let context: GPUContext
   let plan: GPUPlan
   let parameters: GPUParameters
+  /// About how many floats a pass of inference may work in; tests make it less.
+  var passFloats = 1 << 24
   /// Copies of the last datasets, the latest first: one to train on and one to test with.
   private var datasets: [GPURows] = []
   /// Working memory and features of the last inference.
@@ -110,9 +112,8 @@ final class GPUEngine: Engine {
     return workspace
   }
 
-  /// Passes of about 64 MB of working memory.
   private func rowsPerPass(_ rows: Int) -> Int {
-    min(rows, max(1, (1 << 24) / (shape.input &+ shape.hidden &+ shape.output)))
+    min(rows, max(1, passFloats / (shape.input &+ shape.hidden &+ shape.output)))
   }
 
   private func takeWorkspace(rows: Int) throws(Failure) -> GPUWorkspace {

@@ -39,7 +39,7 @@ struct GPUPlan {
       launches.append(launch(.hiddenGradientTiled, tiles(rows, hidden)))
       tiled |= Int(TLNG_HIDDEN_GRADIENT)
     }
-    var groups = parts(hidden, Self.threads) &+ parts(outputs, Self.threads)
+    var groups = parts(hidden, 32) &+ parts(outputs, 32)
     var updateTiles = 0
     // PyTorch's product for w1 has hidden units as its rows.
     if isTiled(inputs, hidden, !isSmall(rows: hidden, columns: inputs, terms: rows)) {
