@@ -16,6 +16,7 @@ PACKED = KERNELS / "kernels.ptx.z"
 sys.path.insert(0, str(KERNELS))
 
 import generate  # noqa: E402
+from test_metal_text import check as metal_errors  # noqa: E402
 
 
 def unpacked(contents: bytes) -> tuple[bytes, bytes]:
@@ -61,6 +62,10 @@ def test_metal_gets_the_whole_text(tmp_path: pathlib.Path) -> None:
     for index, part in enumerate(parts):
         included = re.findall(r'^#include "(\w+\.h)"', (KERNELS / part).read_text(), re.M)
         assert set(included) <= set(parts[:index]), f"{part} comes before what it includes"
+    # As MetalDriver.swift puts it together.
+    lines = "".join((KERNELS / part).read_text() for part in parts).splitlines(keepends=True)
+    (tmp_path / "kernels.h").write_text("".join(line for line in lines if not line.startswith('#include "')))
+    assert metal_errors(tmp_path) == ""
 
 
 def test_the_metal_driver_compiles(root: pathlib.Path, tmp_path: pathlib.Path) -> None:

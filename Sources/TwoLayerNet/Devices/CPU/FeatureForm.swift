@@ -14,13 +14,17 @@ struct FeatureForm: Equatable {
   /// The form for features of which this share is not zero, if the kernels have both.
   init(_ source: FeatureType, density: Float, hidden: Int, _ kernels: tlnk_kernels) {
     self.source = source
-    isDense = kernels.dense.forward != nil && density >= Self.crossover(source, hidden: hidden)
+    let crossover = Self.crossover(source, hidden: hidden, lanes: kernels.lanes)
+    isDense = kernels.dense.forward != nil && density >= crossover
   }
 
   /// From which share of non-zero features on the dense kernels are faster, as measured. Bytes have the
-  /// faster sparse kernels, as long as the weights stay in the second-level cache.
-  private static func crossover(_ source: FeatureType, hidden: Int) -> Float {
-    source == .u8 && hidden <= 256 ? 0.66 : 0.38
+  /// faster sparse kernels, as long as the weights stay in the second-level cache; the widest vectors gain most
+  /// from being dense.
+  private static func crossover(_ source: FeatureType, hidden: Int, lanes: Int) -> Float {
+    if hidden > 256 { return 0.38 }
+    if lanes < 16 { return source == .u8 ? 0.9 : 0.6 }
+    return source == .u8 ? 0.66 : 0.38
   }
 
   /// The kernels for it.
