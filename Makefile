@@ -28,7 +28,7 @@ all: lib cli
 # Names the library by what it is made of: a hash of the output would hold paths of this machine, which
 # are in the debug information before it is stripped.
 BUILD_ID = $(shell { $(SWIFT) --version; cat Package.swift include/*.h; find Sources -type f \
-  \( -name '*.swift' -o -name '*.[ch]' -o -name '*.map' \) | LC_ALL=C sort | xargs cat; } 2>/dev/null \
+  \( -name '*.swift' -o -name '*.[ch]' -o -name '*.map' -o -name '*.z' \) | LC_ALL=C sort | xargs cat; } 2>/dev/null \
   | sha1sum | cut -d ' ' -f 1)
 
 # The C library, in Embedded Swift: dist/libtwolayernet.so and dist/libtwolayernet.a.
@@ -89,6 +89,23 @@ test-pytorch: lib .venv-pytorch/ready
 	.venv-pytorch/bin/python -m pip install -q -r $<
 	touch $@
 
+# All that needs an NVIDIA card, and a report: Tests/Benchmarks/CUDA.md. Without a card it says so and ends.
+# MNIST=directory, BENCH_PYTORCH=python that has PyTorch for CUDA, CUDA_DEVICE=cuda:1.
+test-cuda: lib $(VENV)/ready
+	$(VENV)/bin/python Tests/Benchmarks/cuda.py --only-look
+	$(SWIFT) test -c release -Xswiftc -enable-testing --filter 'DeviceTests|ArithmeticTests|ConformanceTests'
+	$(VENV)/bin/python Tests/Benchmarks/cuda.py $(if $(CUDA_DEVICE),--device $(CUDA_DEVICE)) \
+	  $(if $(MNIST),--mnist $(MNIST)) $(if $(BENCH_PYTORCH),--pytorch $(BENCH_PYTORCH))
+
+# Whether NVIDIA's assembler takes the PTX in the repository, for old and new cards.
+test-ptx: .venv-cuda/ready
+	.venv-cuda/bin/python Tests/Devices/assemble.py
+
+.venv-cuda/ready: Tests/Devices/requirements.txt
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install -q -r $<
+	touch $@
+
 # Measures beside NumPy, PyTorch, JAX and scikit-learn, which it installs (some GB to download; peers that
 # cannot be had are left out). QUICK=1 for a short form, MNIST=directory, BENCH_PYTORCH=python that has it.
 bench: lib cli .venv-bench/ready
@@ -125,7 +142,7 @@ coverage: setup $(VENV)/ready
 
 # Changes the kernels in COUNT places, one at a time, and shows whether the tests notice.
 mutation: setup
-	$(PYTHON) Tests/Mutation/mutate.py --count $(or $(COUNT),12)
+	$(PYTHON) Tests/Mutation/mutate.py --count $(or $(COUNT),12) --kernels $(or $(KERNELS),cpu)
 
 # Records the binary interface, if nothing breaks by that.
 abi: lib $(VENV)/ready
@@ -208,9 +225,9 @@ uninstall:
 
 clean:
 	rm -rf .build .build-embedded .build-fuzz .build-address .build-thread .build-undefined \
-	  dist $(VENV) .venv-bench .venv-pytorch
+	  dist $(VENV) .venv-bench .venv-cuda .venv-pytorch
 
 FORCE:
-.PHONY: all lib cli wheel setup train test test-load test-kill test-reproducible test-pytorch coverage \
+.PHONY: all lib cli wheel setup train test test-cuda test-ptx test-load test-kill test-reproducible test-pytorch coverage \
   mutation abi footprint fuzz fuzz-coverage test-asan test-tsan test-ubsan test-valgrind \
   bench bench-instructions documentation install uninstall clean FORCE

@@ -13,13 +13,16 @@ let embedded = Context.environment["TLN_EMBEDDED"] == "1"
 // everywhere: no paths of this machine in debug information, and no hash of the compiler's arguments, which
 // hold more of them.
 let here = "\(Context.packageDirectory)=."
+// No tables for unwinding either, 22 KB: nothing here throws, and what a callback throws must not pass
+// through. Debuggers have the frame pointers, and .debug_frame before stripping.
 let embeddedSettings: [SwiftSetting] =
   embedded
   ? [
     .enableExperimentalFeature("Embedded"),
     .unsafeFlags([
       "-wmo", "-Xfrontend", "-function-sections", "-file-prefix-map", here, "-Xfrontend",
-      "-disable-incremental-llvm-codegen",
+      "-disable-incremental-llvm-codegen", "-Xcc", "-fno-unwind-tables", "-Xcc",
+      "-fno-asynchronous-unwind-tables",
     ]),
   ] : []
 
@@ -41,11 +44,20 @@ let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize"])] :
 // The kernels' only arithmetic that could trap is on indices that the engine has checked.
 let kernelSettings = embeddedSettings + [.unsafeFlags(["-Ounchecked"], .when(configuration: .release))]
 
+// On x86-64 the baseline serves processors of before 2013, and is built small too.
+#if arch(x86_64)
+  let baselineSettings =
+    embedded
+    ? engineSettings + [.unsafeFlags(["-Xllvm", "-enable-machine-outliner=always"])] : kernelSettings
+#else
+  let baselineSettings = kernelSettings
+#endif
+
 let kernelTargets: [Target] =
   [
     .target(
       name: "Kernels", dependencies: ["CKernels"],
-      swiftSettings: kernelSettings)
+      swiftSettings: baselineSettings)
   ]
   + instructionSets.map { set in
     .target(
@@ -82,6 +94,9 @@ let engineTargets: [Target] =
     .systemLibrary(name: "CTwoLayerNet", path: "include"),
     .systemLibrary(name: "CKernels"),
     .target(
+      name: "CGPUKernels", exclude: ["generate.py", "kernels.ptx.z"], publicHeadersPath: ".",
+      cSettings: embedded ? [.unsafeFlags(hardenedC)] : []),
+    .target(
       name: "CSystem",
       cSettings: embedded
         ? [.define("TLN_RESERVE", .when(platforms: [.linux])), .unsafeFlags(hardenedC)]
@@ -89,13 +104,16 @@ let engineTargets: [Target] =
       linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
     .target(
       name: "TwoLayerNet",
-      dependencies: ["CSystem", "CKernels", "Kernels"]
+      dependencies: ["CSystem", "CKernels", "CGPUKernels", "Kernels"]
         + instructionSets.map { Target.Dependency(stringLiteral: $0.target) },
       swiftSettings: engineSettings),
     .target(
       name: "CABI", dependencies: ["CTwoLayerNet", "CSystem", "TwoLayerNet"],
       exclude: ["exports.map"], swiftSettings: engineSettings, linkerSettings: librarySettings),
   ] + kernelTargets
+
+let testSupport = Target.target(
+  name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport", exclude: ["Emulator"])
 
 let package = Package(
   name: "twolayernet",
@@ -119,11 +137,19 @@ let package = Package(
             "TwoLayerNet", "CTwoLayerNet", "CSystem", "CDigits",
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
           ], exclude: ["README.md", "manual.py"]),
-        .target(name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport"),
+        testSupport,
+        // Optimised also in debug builds: tests train whole networks on it.
+        .target(
+          name: "GPUEmulator", path: "Tests/TestSupport/Emulator", exclude: ["kernels.inc"],
+          cxxSettings: [.unsafeFlags(["-O2", "-ffp-contract=off"])]),
         .testTarget(
-          name: "TwoLayerNetTests", dependencies: ["TwoLayerNet", "CSystem", "CDigits", "TestSupport"]),
+          name: "TwoLayerNetTests",
+          dependencies: [
+            "TwoLayerNet", "CSystem", "CDigits", "CGPUKernels", "TestSupport", "GPUEmulator",
+          ]),
       ]),
-  swiftLanguageModes: [.v6]
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx17
 )
 
 // The fuzz targets, and the command line's picture formats as a module that they can see.
@@ -135,7 +161,7 @@ if Context.environment["TLN_FUZZ"] == "1" {
       .target(
         name: "Images", dependencies: ["CSystem", "TwoLayerNet"], path: "Sources/CommandLineTool/Images",
         exclude: ["Digit.swift", "PNGWriter.swift"]),
-      .target(name: "TestSupport", dependencies: ["CSystem"], path: "Tests/TestSupport"),
+      testSupport,
       .target(name: "FuzzMemory", path: "Tests/Fuzz/Memory"),
       .target(
         name: "FuzzTargets",

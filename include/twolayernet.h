@@ -40,13 +40,14 @@
  *           belongs to one thread at a time, with three exceptions: a dataset may be read by any
  *           number of threads at once; tln_network_logits, _probabilities, _predict, _evaluate and
  *           _get_parameter may run on one network from any number of threads at once while nobody
- *           trains or changes it; and tln_trainer_cancel may be called from any thread at any time
- *           before the trainer is freed. No thread exists before work needs one; a network's
+ *           trains or changes it; and tln_trainer_cancel and tln_trainer_get_position may be called
+ *           from any thread at any time before the trainer is freed, also while it trains. No thread exists before work needs one; a network's
  *           threads end when the network and its trainers have been freed. Do not pthread_cancel a
  *           thread that is inside a call.
  * fork      A child process may use handles it inherited and create its own; threads are started
  *           anew in the child. Do not fork in one thread while another is inside a call on the
- *           handle that the child is going to use.
+ *           handle that the child is going to use. Networks on a GPU cannot follow: in the child, calls
+ *           on them are TLN_DEVICE_FAILED, and freeing them leaves the device alone.
  * Signals   The library installs no handlers. Its threads block all signals, so that yours run on
  *           your threads. Calls that a signal interrupts go on. Of the functions here only
  *           tln_trainer_cancel may be called in a handler.
@@ -58,6 +59,11 @@
  * Paths     Paths are UTF-8 and end in a NUL byte. Files are written beside their target and
  *           renamed, so that a failed or interrupted save leaves the old file as it was.
  *
+ * GPUs      The driver is looked for when a device is described or asked for, never when the library is
+ *           loaded; auto looks only for those that it would take. NVIDIA's stays in the process from then
+ *           on, and may keep compiled kernels in a cache of its own (CUDA_CACHE_PATH). A host may use CUDA
+ *           too: the current context of its threads is as before after every call. A program that is
+ *           linked statically as a whole cannot load a driver, and has no GPUs.
  * Environment  TLN_INSTRUCTION_SET = "baseline", "avx2" or "avx512" lowers the instruction set that
  *           the CPU engine would choose (the best that the processor has). It exists for tests and
  *           measurements: results do not depend on it. Read when a network is created or loaded;
@@ -120,8 +126,10 @@ enum {
   TLN_BAD_FILE = 3,         /* the file is not what it should be: damaged, truncated, hostile */
   TLN_UNSUPPORTED = 4,      /* a valid request for something this version does not do */
   TLN_NO_DEVICE = 5,        /* the requested device is not available; the message says why */
-  TLN_DEVICE_FAILED = 6,    /* the device was there and failed */
-  TLN_OUT_OF_MEMORY = 7,    /* memory or another resource of the system, such as threads, ran out */
+  TLN_DEVICE_FAILED = 6,    /* the device was there and failed; the message has its driver's own name of
+                               the error, such as CUDA_ERROR_LAUNCH_FAILED */
+  TLN_OUT_OF_MEMORY = 7,    /* memory or another resource of the system, such as threads, ran out, or
+                               a device's memory while it is used */
   TLN_CANCELLED = 8,        /* a callback or tln_trainer_cancel stopped the training */
   TLN_INTERNAL = 9          /* a defect of this library; please report it with the message */
 };
@@ -138,10 +146,14 @@ TLN_API const char *tln_last_error(void);
 
 /* ---------------------------------------------------------------- devices */
 
+/* A GPU gives the same bits as the processor. The CUDA engine needs a driver for CUDA 11.4 or newer and a
+ * card of compute capability 5.0 or more; it has been run on an emulated device, but on no card yet. The
+ * Metal engine is only in the Swift module on Apple's systems, and has not been run on Apple hardware at
+ * all. Therefore TLN_DEVICE_AUTO passes both over in this version, and they have to be asked for. */
 typedef int32_t tln_device;
 
 enum {
-  TLN_DEVICE_AUTO = 0, /* cuda if available, else mps, else cpu */
+  TLN_DEVICE_AUTO = 0, /* cuda if available, else mps, else cpu; see above */
   TLN_DEVICE_CPU = 1,
   TLN_DEVICE_CUDA = 2, /* NVIDIA, through the installed driver */
   TLN_DEVICE_MPS = 3   /* Apple GPUs, through Metal */
@@ -151,7 +163,8 @@ enum {
 TLN_API const char *tln_device_name(tln_device device);
 
 /* The device that a request leads to. TLN_DEVICE_AUTO gives the first that is available of cuda, mps
- * and cpu, and never fails. Any other device gives itself, or TLN_NO_DEVICE with the reason if it is
+ * and cpu, as far as it does not pass them over, and never fails. Creating a network with it goes on to
+ * the next if one fails. Any other device gives itself, or TLN_NO_DEVICE with the reason if it is
  * not available: an explicit request never falls back to another device. */
 TLN_API tln_status tln_device_resolve(tln_device requested, tln_device *out_device);
 
@@ -163,7 +176,7 @@ typedef struct tln_device_info {
   int32_t threads;           /* cpu: the number of threads that `threads = 0` allows; others 0 */
   char name[128];            /* the model, such as "AMD EPYC 9354"; "" if not available */
   char instruction_set[16];  /* cpu: "baseline", "avx2", "avx512" or "neon"; others "" */
-  char reason[256];          /* why it is not available; "" if it is */
+  char reason[256];          /* why it is not available, or why TLN_DEVICE_AUTO passes it over; else "" */
 } tln_device_info;
 
 /* Describes a device, available or not; TLN_OK in both cases. Set out_info->struct_size first; bytes
@@ -187,7 +200,7 @@ typedef struct tln_network_options {
   tln_device device;    /* default TLN_DEVICE_AUTO */
   int32_t threads;      /* default 0: as many as the process may use and the work is worth; at most
                            1024. A limit for the cpu device; never changes a result */
-  int32_t device_index; /* default 0: which of several GPUs; 0 for the cpu */
+  int32_t device_index; /* default 0: which of several GPUs, counted from 0; 0 for the cpu */
   int32_t reserved;     /* 0 */
 } tln_network_options;
 
@@ -352,7 +365,8 @@ typedef int32_t (*tln_progress_callback)(const tln_progress *progress, void *use
  * epoch needs a dataset with the same number of rows. If a batch's loss is not finite, training stops
  * with TLN_INVALID_ARGUMENT and a message that names epoch and step, and the network keeps the
  * parameters it had before that step. After TLN_CANCELLED or an error the network is usable and holds
- * the last finished step. */
+ * the last finished step; only after TLN_DEVICE_FAILED it may hold a later one or a part of it, and can be
+ * read as far as the device's driver allows. */
 TLN_API tln_status tln_trainer_fit(tln_trainer *trainer, const tln_dataset *dataset, int64_t epochs,
                                    tln_progress_callback callback, void *user_data);
 
@@ -366,7 +380,8 @@ TLN_API tln_status tln_trainer_step(tln_trainer *trainer, const float *features,
 TLN_API tln_status tln_trainer_set_learning_rate(tln_trainer *trainer, double learning_rate);
 
 /* How far the trainer has come: finished epochs, and finished steps of the epoch after those (0
- * unless it was left half-way). Each pointer may be NULL. */
+ * unless it was left half-way). From any thread, also while tln_trainer_fit runs in another; the two
+ * numbers belong together. Each pointer may be NULL. */
 TLN_API tln_status tln_trainer_get_position(const tln_trainer *trainer, int64_t *out_epochs,
                                             int64_t *out_steps);
 

@@ -23,15 +23,10 @@ private func defaults() -> tln_network_options {
 /// Checked options of a network.
 private func read(
   _ options: UnsafePointer<tln_network_options>?
-) throws(Failure) -> (options: tln_network_options, device: Device?, threads: Int) {
+) throws(Failure) -> (values: tln_network_options, device: Device?, index: Int, threads: Int) {
   let values = try readOptions(options, defaults: defaults(), "options")
   guard values.reserved == 0 else { throw Failure(.unsupported, "options->reserved is not 0") }
-  let device = try request(values.device)
-  guard values.device_index == 0 else {
-    throw Failure(
-      .noDevice, "device_index is \(values.device_index), but there is no such device")
-  }
-  return (values, device, Int(values.threads))
+  return (values, try request(values.device), Int(values.device_index), Int(values.threads))
 }
 
 @implementation @_cdecl("tln_network_create")
@@ -40,11 +35,12 @@ public func tln_network_create(
 ) -> tln_status {
   boundary { () throws(Failure) in
     let place = try emptied(out, "out_network")
-    let (values, device, threads) = try read(options)
+    let (values, device, index, threads) = try read(options)
     let shape = try Shape(
       input: Int(values.input_size), hidden: Int(values.hidden_size), output: Int(values.output_size))
     place.pointee = handle(
-      try Network.make(shape, seed: values.seed, device: device, threads: threads))
+      try Network.make(
+        shape, seed: values.seed, device: device, deviceIndex: index, threads: threads))
   }
 }
 
@@ -207,8 +203,9 @@ public func tln_network_load(
   boundary { () throws(Failure) in
     let place = try emptied(out, "out_network")
     let source = try path(source, "path")
-    let (_, device, threads) = try read(options)
-    place.pointee = handle(try Network.load(source, device: device, threads: threads))
+    let (_, device, index, threads) = try read(options)
+    place.pointee = handle(
+      try Network.load(source, device: device, deviceIndex: index, threads: threads))
   }
 }
 
@@ -221,10 +218,11 @@ public func tln_network_load_memory(
     let place = try emptied(out, "out_network")
     guard bytes != nil || byteCount == 0 else { throw Failure(.invalidArgument, "bytes is NULL") }
     try checkByteCount(byteCount, "byte_count")
-    let (_, device, threads) = try read(options)
+    let (_, device, index, threads) = try read(options)
     let contents = UnsafeRawBufferPointer(start: bytes, count: byteCount)
     let checkpoint = try Checkpoint.read(File(name: "the file in memory", contents: contents))
-    place.pointee = handle(try Network.load(checkpoint, device: device, threads: threads))
+    place.pointee = handle(
+      try Network.load(checkpoint, device: device, deviceIndex: index, threads: threads))
   }
 }
 

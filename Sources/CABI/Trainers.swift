@@ -107,8 +107,9 @@ public func tln_trainer_get_position(
   boundary { () throws(Failure) in
     let trainer = try object(trainer, "trainer", as: Trainer.self)
     let (epochs, steps) = (try optional(outEpochs, "out_epochs"), try optional(outSteps, "out_steps"))
-    epochs?.pointee = Int64(trainer.epochs)
-    steps?.pointee = Int64(trainer.steps)
+    let progress = trainer.progress
+    epochs?.pointee = Int64(progress.epochs)
+    steps?.pointee = Int64(progress.steps)
   }
 }
 

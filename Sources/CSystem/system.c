@@ -19,6 +19,18 @@ void tlns_error_text(int code, char *out_text, size_t capacity) {
 #endif
 }
 
+/* Looked up where libraries are, because a program that is linked statically is none, and opening one with a
+ * C library of its own would end badly. */
+void *tlns_open_library(const char *name, const char **out_reason) {
+  void *(*const open)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen");
+  *out_reason = "this program is linked statically";
+  void *library = open ? open(name, RTLD_NOW | RTLD_LOCAL) : NULL;
+  if (open && !library) *out_reason = dlerror();
+  return library;
+}
+
+void *tlns_find_function(void *library, const char *name) { return dlsym(library, name); }
+
 int tlns_available_processors(void) {
 #if defined(__linux__)
   cpu_set_t set;

@@ -24,12 +24,22 @@ struct Tool: ParsableCommand {
     ])
 
   static func main() {
+    Startup.occupyStandardDescriptors()
+    if let complaint = Startup.complaint(commandNames) {
+      Console.error("\(complaint) (see 'twolayernet --help')")
+      CSystem.exit(ExitCode.validationFailure.rawValue)
+    }
     do {
       var command = try parseAsRoot()
       try command.run()
     } catch {
       leave(error)
     }
+  }
+
+  /// What the commands are called: as their types.
+  private static var commandNames: [String] {
+    configuration.subcommands.map { $0.configuration.commandName ?? "\($0)".lowercased() }
   }
 
   /// Ends the program: 0 after help, 64 for wrong usage, 128 + signal if interrupted, else 1.
@@ -44,7 +54,11 @@ struct Tool: ParsableCommand {
     case _ where code == .validationFailure:
       // The parser's text has the usage too; the last of its lines says how to get more.
       let hint = fullMessage(for: error).split(separator: "\n").last.map { trimmed($0) } ?? ""
-      Console.error("\(trimmed(message(for: error)[...])) (\(hint))")
+      let text = trimmed(message(for: error)[...])
+      let isNetwork = [".pth'", ".pt'", ".safetensors'"].contains(where: text.hasSuffix)
+      let advice =
+        text.hasPrefix("Unexpected argument") && isNetwork ? "; --model names the network" : ""
+      Console.error("\(text)\(advice) (\(hint))")
       CSystem.exit(code.rawValue)
     default:
       exit(withError: error)

@@ -39,8 +39,13 @@ def described(argument: dict[str, Any]) -> list[str]:
     text = argument.get("abstract", "")
     if "discussion" in argument:
         text += " " + argument["discussion"]
+    facts = []
+    if any(value not in text for value in argument.get("allValues", [])):
+        facts.append("values: " + ", ".join(argument["allValues"]))
     if "defaultValue" in argument:
-        text += f" (default: {argument['defaultValue']})"
+        facts.append(f"default: {argument['defaultValue']}")
+    if facts:
+        text += f" ({'; '.join(facts)})"
     return [".TP", f".B {roff(names(argument))}", roff(text.strip())]
 
 

@@ -81,6 +81,10 @@ def test_mnist_that_was_asked_for_is_an_error(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_directory_of_data_and_the_digits_inside_exclude_each_other(run: Run, small: Path) -> None:
+    assert "--dataset digits" in refusal(run("train", "--data", small, "--dataset", "digits", code=64))
+
+
 def test_a_named_directory_is_not_replaced_by_something_else(run: Run, tmp_path: Path) -> None:
     message = refusal(run("train", "--data", tmp_path, code=1))
     assert str(tmp_path) in message and "twolayernet download mnist" in message
@@ -154,6 +158,44 @@ def test_a_download_goes_on_where_it_stopped(
     assert (f"{name} from 0" in Handler.asked) == (not can_resume)
     assert partial.with_suffix("").read_bytes() == (mnist / name).read_bytes()
     assert not partial.exists()
+
+
+CURL = """#!/bin/sh
+# Stands in for curl and wget: the last argument is the address, the one before it the file.
+for argument; do before=$last last=$argument; done
+echo "$(basename "$0") $last" >> "$LOG"
+case $last in
+"$GOOD"*) exec cp "$MNIST/${last##*/}" "$before" ;;
+esac
+echo "the server is away" >&2
+exit 7
+"""
+
+
+@pytest.mark.parametrize("programs", [["curl"], ["wget"], ["curl", "wget"]])
+def test_mirrors_are_tried_in_turn(run: Run, mnist: Path, tmp_path: Path, programs: list[str]) -> None:
+    """With programs that stand in for the real ones: the real places cannot be asked in a test."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in programs:
+        (tools / name).write_text(CURL)
+        (tools / name).chmod(0o755)
+    # What the stand-ins need, and not the real ones.
+    for name in ["sh", "cp", "basename"]:
+        (tools / name).symlink_to(shutil.which(name) or pytest.skip(f"no {name}"))
+    log = tmp_path / "log"
+    good = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+    settings = {"PATH": str(tools), "LOG": str(log), "MNIST": str(mnist), "GOOD": good}
+    run("download", "mnist", **settings)
+    asked = log.read_text().splitlines()
+    first = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+    assert asked == [f"{programs[0]} {place}{name}.gz" for name in FILES for place in (first, good)]
+    for name in FILES:
+        assert (tmp_path / f"data/MNIST/raw/{name}.gz").read_bytes() == (mnist / f"{name}.gz").read_bytes()
+    message = run("download", "mnist", "--data", "other", code=1, **(settings | {"GOOD": "none"})).stderr
+    assert message.count("the server is away") == 2 and first in message and good in message
+    message = run("download", "mnist", "--data", "other", code=1, **(settings | {"PATH": "/nowhere"})).stderr
+    assert "neither curl nor wget is installed" in message
 
 
 def test_a_download_that_was_complete(run: Run, mnist: Path, tmp_path: Path) -> None:

@@ -29,6 +29,21 @@ def test_the_version_is_the_librarys(run: Run) -> None:
     assert version and run("--version").stdout == version[1] + "\n"
 
 
+def test_short_names_of_what_is_typed_most(run: Run, tmp_path: Path) -> None:
+    run("train", "--dataset", "digits", "--epochs", 1, "-q", "-o", "a.pth")
+    expected = run("test", "--model", "a.pth").stdout
+    assert run("test", "-m", "a.pth").stdout == expected
+    assert run("predict", "-m", "a.pth", stdin=b"0 " * 64).stdout.startswith("input[0]: ")
+    run("report", "-m", "a.pth", "-o", "a.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.pth"]
+
+
+@pytest.mark.parametrize("command", ["test", "report"])
+def test_a_network_in_the_wrong_place(run: Run, command: str) -> None:
+    assert "--model names the network" in refusal(run(command, "mnist.pth", code=64))
+    assert "--model" not in refusal(run(command, "other", code=64))
+
+
 def test_unknown_commands(run: Run) -> None:
     assert "trian" in refusal(run("trian", code=64))
 
@@ -52,6 +67,8 @@ def test_the_man_page(run: Run, tmp_path: Path) -> None:
     for command in COMMANDS:
         assert f".SS twolayernet {command}" in page
     assert "twolayernet 1.2.3" in page
+    for name in ["fashion\\-mnist", "kmnist", "emnist\\-digits"]:
+        assert page.count(f" {name}") >= 4
     if shutil.which("groff"):
         result = subprocess.run(
             ["groff", "-man", "-Tascii", "-ww"], input=page, text=True, capture_output=True, check=True

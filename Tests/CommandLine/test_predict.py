@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -114,6 +115,40 @@ def test_png(
     assert np.allclose(answer(run, digits_model, "a.png"), expected, atol=1e-4)
 
 
+def interlaced(samples: np.ndarray, colour_type: int, depth: int) -> bytes:
+    """The picture in the seven passes of Adam7: rows of each as `png` filters them."""
+    data = b""
+    for x, y, columns, rows in [
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+    ]:  # fmt: skip
+        part = samples[y::rows, x::columns]
+        if part.size:
+            whole = png(part, colour_type, depth)
+            size = int.from_bytes(whole[33:37], "big")
+            data += zlib.decompress(whole[41 : 41 + size])
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], depth, colour_type, 0, 0, 1)
+    text = b"\x89PNG\r\n\x1a\n"
+    for kind, content in [(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]:
+        text += struct.pack(">I", len(content)) + kind + content
+        text += struct.pack(">I", zlib.crc32(kind + content))
+    return text
+
+
+@pytest.mark.parametrize(("colour_type", "depth"), [(0, 8), (0, 1), (0, 4), (2, 8), (4, 16), (6, 8)])
+@pytest.mark.parametrize("size", [(8, 8), (1, 1), (2, 9), (5, 3), (13, 11)])
+def test_interlaced_png(
+    run: Run, digits_model: Path, tmp_path: Path, colour_type: int, depth: int, size: tuple[int, int]
+) -> None:
+    random = np.random.default_rng(depth)
+    samples = random.integers(0, 2**depth, (*size, COLOUR_TYPES[colour_type]))
+    (tmp_path / "a.png").write_bytes(png(samples, colour_type, depth))
+    (tmp_path / "b.png").write_bytes(interlaced(samples, colour_type, depth))
+    expected = answer(run, digits_model, "a.png")
+    assert np.array_equal(answer(run, digits_model, "b.png"), expected)
+    (tmp_path / "c.png").write_bytes(interlaced(samples[:-1], colour_type, depth)[:40])
+    assert "cut off" in refusal(run("predict", "--model", digits_model, "c.png", code=1))
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_png_with_few_bits(run: Run, digits_model: Path, tmp_path: Path, depth: int) -> None:
     values = np.random.default_rng(depth).integers(0, 2**depth, (8, 8, 1))
@@ -146,14 +181,73 @@ def test_pictures_are_scaled(
     assert np.allclose(answer(run, digits_model, "b.pgm"), answer(run, digits_model, "c.pgm"), atol=1e-5)
 
 
+def test_what_is_added_around_an_inverted_picture_is_black(
+    run: Run, digits_model: Path, tmp_path: Path
+) -> None:
+    wide = np.random.default_rng(1).integers(0, 256, (4, 8))
+    (tmp_path / "dark.pgm").write_bytes(pgm(wide))
+    (tmp_path / "bright.pgm").write_bytes(pgm(255 - wide))
+    expected = answer(run, digits_model, "dark.pgm")
+    assert np.allclose(answer(run, digits_model, "bright.pgm", "--invert"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (3, 50), (60, 20), (88, 68)])
+def test_a_digit_is_found_and_put_in_the_middle(
+    run: Run, digits_model: Path, tmp_path: Path, place: tuple[int, int]
+) -> None:
+    """Six of eight pixels large, as MNIST's are twenty of twenty-eight."""
+    ink = np.random.default_rng(5).integers(120, 256, (6, 6)).astype(float)
+    ink[:, :2] = 255
+    # Faint paper around it, which is no part of the digit.
+    canvas = np.full((100, 80), 20.0)
+    canvas[place[0] : place[0] + 12, place[1] : place[1] + 12] = np.kron(ink, np.ones((2, 2)))
+    (tmp_path / "a.pgm").write_bytes(pgm(canvas))
+    (tmp_path / "b.pgm").write_bytes(pgm(255 - canvas))
+    rows, columns = np.indices((6, 6)) + 0.5
+    top, left = (int(np.clip(round(4 - (ink * axis).sum() / ink.sum()), 0, 2)) for axis in (rows, columns))
+    square = np.zeros((8, 8), np.float32)
+    square[top : top + 6, left : left + 6] = ink / 255
+    expected = answer(run, digits_model, stdin=square.tobytes())
+    assert np.allclose(answer(run, digits_model, "--center", "a.pgm"), expected, atol=1e-5)
+    assert np.allclose(answer(run, digits_model, "--center", "--invert", "b.pgm"), expected, atol=1e-5)
+    assert not np.allclose(answer(run, digits_model, "a.pgm"), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 900), (900, 2)])
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_whatever_is_in_the_picture_can_be_centered(
+    run: Run, digits_model: Path, tmp_path: Path, size: tuple[int, int], value: int
+) -> None:
+    pixels = np.zeros(size)
+    pixels[-1, -1] = value
+    (tmp_path / "a.pgm").write_bytes(pgm(pixels))
+    assert len(answer(run, digits_model, "--center", "a.pgm")) == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",)])
+def test_a_picture_on_standard_input(
+    run: Run, digits_model: Path, picture: np.ndarray, expected: np.ndarray, arguments: tuple[str, ...]
+) -> None:
+    for file in [pgm(picture), png(picture[..., None].astype(int), 0, 8)]:
+        assert np.allclose(answer(run, digits_model, *arguments, stdin=file), expected, atol=1e-6)
+    inverted = answer(run, digits_model, "--invert", *arguments, stdin=pgm(255 - picture))
+    assert np.allclose(inverted, expected, atol=1e-5)
+    numbers = (1 - picture / np.float32(255)).astype(np.float32).tobytes()
+    assert np.allclose(answer(run, digits_model, "--invert", stdin=numbers), expected, atol=1e-5)
+    assert "cut off" in refusal(
+        run("predict", "--model", digits_model, *arguments, stdin=pgm(picture)[:-1], code=1)
+    )
+
+
 def test_idx(run: Run, images: tuple[Path, str]) -> None:
     directory, name = images
     run("train", "--data", directory, "--dataset", name, "--epochs", 1, "--quiet")
     file = directory / "t10k-images-idx3-ubyte.gz"
     both = answer(run, Path("mnist.pth"), file, "--index", 3, "--index", 0)
     assert np.array_equal(both[1:], answer(run, Path("mnist.pth"), file))
-    for index in ["10000", "-1"]:
-        refusal(run("predict", file, "--index", index, code=1))
+    for index in ["10000", "-1", str(2**62)]:
+        message = refusal(run("predict", file, "--index", index, code=1))
+        assert f"no image {index}" in message and "10000 images count from 0" in message
 
 
 def test_words_for_people(run: Run, digits_model: Path, tmp_path: Path, picture: np.ndarray) -> None:
@@ -211,6 +305,17 @@ def test_damaged_pictures(
     (tmp_path / "a").write_bytes(contents)
     message = refusal(run("predict", "--model", digits_model, "a", code=1))
     assert word in message and " a " in message
+
+
+def test_a_damaged_picture_does_not_keep_the_others(
+    run: Run, digits_model: Path, tmp_path: Path, picture: np.ndarray
+) -> None:
+    for name in ["a.pgm", "c.pgm"]:
+        (tmp_path / name).write_bytes(pgm(picture))
+    (tmp_path / "b.pgm").write_bytes(b"P5")
+    result = run("predict", "--model", digits_model, "a.pgm", "b.pgm", "missing.pgm", "c.pgm", "--json", code=1)
+    assert [json.loads(line)["file"] for line in result.stdout.splitlines()] == ["a.pgm", "c.pgm"]
+    assert re.fullmatch(r"twolayernet: b\.pgm .*\ntwolayernet: missing\.pgm .*\n", result.stderr)
 
 
 @pytest.mark.parametrize(

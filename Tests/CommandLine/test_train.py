@@ -223,9 +223,27 @@ def test_a_resumed_training_is_the_same_training(run: Run, tmp_path: Path) -> No
     )
 
 
+def test_the_summary_says_what_was_done(run: Run) -> None:
+    first = run(*DIGITS, "--epochs", 1, "--save-every", 1, "--threads", 1).stderr.splitlines()
+    assert re.fullmatch(r"trained 1 epoch in \S+ s \(\S+ images/s\) on cpu: .*, 1 thread", first[-2])
+    assert re.fullmatch(r"accuracy \S+ % on 360 test images; saved mnist.pth", first[-1])
+    again = ("--resume", "mnist.checkpoint.pth")
+    more = run(*DIGITS, "--epochs", 4, "--save-every", 1, *again).stderr.splitlines()
+    assert more[-2].startswith("trained 3 more epochs, 4 in all, in ")
+    result = run(*DIGITS, "--epochs", 4, *again)
+    assert result.stdout == "Finished\n"
+    assert result.stderr.splitlines()[0] == (
+        "nothing to train: mnist.checkpoint.pth has 4 epochs, and --epochs is 4"
+    )
+    stopped = run(*DIGITS, "--epochs", 500, "--validation", 0.3, "--patience", 2).stderr.splitlines()
+    assert re.search(r"; epoch \d+ was best; saved mnist.pth$", stopped[-1])
+
+
 def test_resuming_from_something_else(run: Run, tmp_path: Path, digits_model: Path) -> None:
     (tmp_path / "text.pth").write_text("hello")
     for file in ["missing.pth", "text.pth"]:
         assert file in refusal(run(*DIGITS, "--resume", file, code=1))
+    message = refusal(run(*DIGITS, "--resume", digits_model, code=1))
+    assert "no state of an optimiser" in message and "--save-every" in message
     message = refusal(run(*DIGITS, "--hidden", 3, "--resume", digits_model, code=1))
     assert "--hidden" in message

@@ -31,8 +31,8 @@ FOLDERS = ["Sources/TwoLayerNet", "Sources/CABI", "Sources/CSystem", "Sources/Ke
 COUNTERS = ["-Xswiftc", "-profile-generate", "-Xswiftc", "-profile-coverage-mapping"]
 COUNTERS += ["-Xcc", "-fprofile-instr-generate", "-Xcc", "-fcoverage-mapping"]
 # Faults of the system, but not of memory, which the ordinary Swift runtime does not survive.
-PYTEST = ["bindings/python/tests", "Tests/Hostile", "Tests/Host", "Tests/ABI", "Tests/Faults"]
-DESELECTED = "not allocation and not unloading and not faults_are_noticed and not load"
+PYTEST = ["bindings/python/tests", "Tests/Hostile", "Tests/Host", "Tests/ABI", "Tests/Faults", "Tests/Devices"]
+DESELECTED = "not command_line and not allocation and not unloading and not faults_are_noticed and not load"
 
 
 def run(*command: object, check: bool = True, **environment: str) -> None:

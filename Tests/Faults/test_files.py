@@ -156,7 +156,7 @@ def test_killed_while_saving(saver: Saver, tmp_path: pathlib.Path, what: str) ->
     begin = time.monotonic()
     for _ in range(10):
         save(0, path)
-    duration = (time.monotonic() - begin) / 10
+    longest = 4 * (time.monotonic() - begin) / 10
     generator = random.Random(os.environ.get("TLN_TEST_SEED", "0"))
     seen = set()
     for _ in range(KILLS):
@@ -167,12 +167,15 @@ def test_killed_while_saving(saver: Saver, tmp_path: pathlib.Path, what: str) ->
                 which = 1 - which
 
         child = in_child(save_for_ever)
-        time.sleep(generator.random() * 4 * duration)
+        time.sleep(generator.random() * longest)
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         contents = path.read_bytes()
         assert contents in complete
         seen.add(complete.index(contents))
+        if len(seen) == 1:
+            # Children have not come to their second save yet: this machine is busier now than before.
+            longest *= 1.1
         # What a killed process leaves is a temporary file with its number, of which it can have one.
         leftovers = [name for name in os.listdir(tmp_path) if name != "file.pth"]
         assert leftovers in ([], [f"file.pth.{child}-0.tmp"])

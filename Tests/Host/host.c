@@ -84,9 +84,19 @@ static void predict_together(int count) {
   tln_dataset_free(dataset);
 }
 
+/* Watches the training for 20 ms: its position never goes back. */
 static void *cancel_soon(void *context) {
   worker *own = context;
-  usleep(20000);
+  const int64_t steps_per_epoch = ROWS / 100; /* the default batch */
+  int64_t last = 0;
+  for (int i = 0; i < 200; i++) {
+    int64_t epochs, steps;
+    OK(tln_trainer_get_position(own->trainer, &epochs, &steps));
+    EXPECT(steps >= 0 && steps < steps_per_epoch);
+    EXPECT(epochs * steps_per_epoch + steps >= last);
+    last = epochs * steps_per_epoch + steps;
+    usleep(100);
+  }
   tln_trainer_cancel(own->trainer);
   return NULL;
 }

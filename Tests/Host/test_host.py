@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+# So that what threads leave behind is seen as what it is.
+ONE_ARENA = {**os.environ, "MALLOC_ARENA_MAX": "1"}
 HERE = pathlib.Path(__file__).resolve().parent
 LOAD = int(os.environ.get("TLN_TEST_LOAD", "1"))
 
@@ -33,9 +35,7 @@ def load(library: pathlib.Path, root: pathlib.Path, tmp_path_factory: pytest.Tem
 
 def run(host: pathlib.Path, *arguments: object) -> str:
     command = [host, *(str(argument) for argument in arguments)]
-    # One arena, so that what threads leave behind is seen as what it is.
-    environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=ONE_ARENA)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr}"
     return done.stdout
 
@@ -87,6 +87,10 @@ def test_an_idle_network_is_small(load: pathlib.Path) -> None:
 
 def test_loading_and_unloading_leaves_nothing(library: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = subprocess.run(
-        [sys.executable, HERE / "unload.py", library, tmp_path], capture_output=True, text=True, timeout=300
+        [sys.executable, HERE / "unload.py", library, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=ONE_ARENA,
     )
     assert done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}"

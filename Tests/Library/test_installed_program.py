@@ -2,7 +2,13 @@
 
 import os
 import pathlib
+import pty
+import select
+import shutil
 import subprocess
+import time
+
+import pytest
 
 
 def test_it_runs_without_swift(installed: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -40,6 +46,7 @@ def test_bash_completes_commands_and_options(installed: pathlib.Path) -> None:
         complete_line twolayernet pre
         complete_line twolayernet train --dat
         complete_line twolayernet train --device c
+        complete_line twolayernet download kmn
     """
     lines = subprocess.run(
         ["bash", "-c", source], capture_output=True, text=True, check=True
@@ -47,3 +54,54 @@ def test_bash_completes_commands_and_options(installed: pathlib.Path) -> None:
     assert lines[0] == "predict"
     assert sorted(lines[1].split()) == ["--data", "--dataset"]
     assert sorted(lines[2].split()) == ["cpu", "cuda"]
+    assert lines[3] == "kmnist"
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="no fish")
+def test_fish_completes_commands_options_and_values(
+    installed: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    script = installed / "share/fish/vendor_completions.d/twolayernet.fish"
+
+    def completed(line: str) -> set[str]:
+        result = subprocess.run(
+            ["fish", "--no-config", "-c", f"source {script}; complete -C '{line}'"],
+            capture_output=True, text=True, check=True, env={**os.environ, "HOME": str(tmp_path)},
+        )  # fmt: skip
+        return {found.split("\t")[0] for found in result.stdout.splitlines()}
+
+    assert {"train", "predict", "download"} <= completed("twolayernet ")
+    assert completed("twolayernet train --dat") == {"--data", "--dataset"}
+    assert {"mnist", "kmnist", "digits"} <= completed("twolayernet train --dataset ")
+    assert completed("twolayernet download k") == {"kmnist"}
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh")
+def test_zsh_completes_commands_and_values(installed: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """As a person sees it: zsh completes only in its line editor."""
+    functions = installed / "share/zsh/site-functions"
+    master, slave = pty.openpty()
+    shell = subprocess.Popen(
+        ["zsh", "-f", "-i"], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        env={**os.environ, "TERM": "dumb", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    os.close(slave)
+    setting = f"fpath=({functions} $fpath); autoload -U compinit; compinit -u -D; echo rea''dy\n"
+    seen = ""
+    try:
+        for text, expected in [
+            (setting, "ready"),
+            ("twolayernet pred\t", "twolayernet predict"),
+            ("\x15twolayernet download km\t", "download kmnist"),
+            ("\x15twolayernet train --device cu\t", "--device cuda"),
+        ]:
+            os.write(master, text.encode())
+            end = time.monotonic() + 20
+            while expected not in seen:
+                assert time.monotonic() < end, seen
+                if select.select([master], [], [], 0.1)[0]:
+                    seen += os.read(master, 65536).decode(errors="replace")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(master)

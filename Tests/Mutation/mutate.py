@@ -1,8 +1,8 @@
 """Changes the kernels in one place at a time and sees whether the tests notice.
 
-    mutate.py [--count 12] [--seed 0] [--tests ArithmeticTests]
+    mutate.py [--count 12] [--seed 0] [--kernels cpu|gpu] [--tests ArithmeticTests]
 
-Works on a copy of the repository in .build-mutation. A change that does not compile, hangs or fails a test
+The GPU's kernels are tested on the emulated device. Works on a copy of the repository in .build-mutation. A change that does not compile, hangs or fails a test
 is noticed; one that survives is printed with its line: either no test looks there, or it changes no result
 (how far ahead memory is asked for, which of two equal ways is taken).
 """
@@ -20,7 +20,14 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / ".build-mutation"
-FLAGS = ["-c", "release", "-Xswiftc", "-enable-testing"]
+
+# Files, what they are built with, and the tests that look at them. The emulator is optimised in any build.
+KERNELS = {
+    "cpu": ("Sources/Kernels/*.swift", ["-c", "release", "-Xswiftc", "-enable-testing"], "ArithmeticTests"),
+    "gpu": ("Sources/CGPUKernels/*.h", [], "KernelTests|ArithmeticTests"),
+}
+# What describes the kernels' surroundings.
+NOT_KERNELS = ["step.h", "dialect.h", "embedded.h"]
 
 COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}
 ARITHMETIC = {"&+": "&-", "&-": "&+", "&*": "&+", "+": "-", "-": "+", "*": "+", "/": "*"}
@@ -44,7 +51,7 @@ def places(file: pathlib.Path) -> list[Mutation]:
     found = []
     for number, line in enumerate(file.read_text().split("\n")):
         code = line.split("//")[0]
-        if re.match(r"\s*(#|import|@)", code):
+        if re.match(r"\s*(#|import|@|/\*|\* )", code):
             continue
         for match in re.finditer(r"(?<= )(<=|>=|==|!=|<|>|&\+|&-|&\*|\+|-|\*|/)(?= )", code):
             found.append(Mutation(file, number, *match.span(), {**COMPARISONS, **ARITHMETIC}[match[0]]))
@@ -70,10 +77,10 @@ def copy_repository() -> None:
             target.write_bytes(source.read_bytes())
 
 
-def build_and_test(tests: str) -> str:
+def build_and_test(flags: list[str], tests: str) -> str:
     """What went wrong; "" if nothing."""
-    build = ["swift", "build", *FLAGS, "--product", "twolayernetPackageTests"]
-    test = ["swift", "test", *FLAGS, "--skip-build", "--filter", tests]
+    build = ["swift", "build", *flags, "--product", "twolayernetPackageTests"]
+    test = ["swift", "test", *flags, "--skip-build", "--filter", tests]
     for what, command, limit in [("does not compile", build, 1800), ("fails", test, 600)]:
         try:
             done = subprocess.run(command, cwd=COPY, capture_output=True, text=True, timeout=limit)
@@ -88,13 +95,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tests", default="ArithmeticTests")
+    parser.add_argument("--kernels", choices=KERNELS, default="cpu")
+    parser.add_argument("--tests")
     arguments = parser.parse_args()
+    pattern, flags, tests = KERNELS[arguments.kernels]
+    tests = arguments.tests or tests
     copy_repository()
-    if wrong := build_and_test(arguments.tests):
+    if wrong := build_and_test(flags, tests):
         print(f"unchanged, it {wrong}")
         return 1
-    files = sorted((COPY / "Sources/Kernels").glob("*.swift"))
+    files = sorted(file for file in COPY.glob(pattern) if file.name not in NOT_KERNELS)
     mutations = [mutation for file in files for mutation in places(file)]
     sample = random.Random(arguments.seed).sample(mutations, min(arguments.count, len(mutations)))
     survivors = 0
@@ -103,7 +113,7 @@ def main() -> int:
         begin = time.monotonic()
         try:
             mutation.file.write_text(mutation.apply(original))
-            wrong = build_and_test(arguments.tests)
+            wrong = build_and_test(flags, tests)
         finally:
             mutation.file.write_text(original)
         survivors += not wrong

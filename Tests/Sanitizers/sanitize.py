@@ -79,11 +79,22 @@ def compile(source: str, directory: pathlib.Path, flags: list[str], place: pathl
     program = place / source.replace("/", "-")
     compiler, standard = ("clang++", "c++17") if source.endswith("pp") else ("clang", "gnu11")
     # DWARF 4, since valgrind may be older than its successor.
-    command = [TOOLCHAIN / compiler, f"-std={standard}", "-gdwarf-4", "-O1", *flags, f"-I{ROOT}/include"]
-    command += [ROOT / "Tests" / source, "-o", program, "-lpthread"]
+    command = [TOOLCHAIN / compiler, f"-std={standard}", "-gdwarf-4", "-O1", f"-I{ROOT}/include"]
+    command += [ROOT / "Tests" / source, "-o", program, *flags, "-lpthread"]
     command += [f"-L{directory}", "-ltwolayernet", f"-Wl,-rpath,{directory}"]
     subprocess.run(command, check=True)
     return program
+
+
+# This toolchain's ThreadSanitizer also watches Dispatch, and asks for it.
+DISPATCH = TOOLCHAIN.parent / "lib/swift/linux"
+
+
+def link_flags(kind: str) -> list[str]:
+    """What a program in C needs."""
+    if kind != "thread":
+        return [f"-fsanitize={kind}"]
+    return ["-fsanitize=thread", f"-L{DISPATCH}", f"-Wl,-rpath,{DISPATCH}", "-ldispatch", "-lBlocksRuntime"]
 
 
 def consumers(directory: pathlib.Path, flags: list[str], place: pathlib.Path) -> dict[str, list]:
@@ -111,7 +122,7 @@ def runtime(kind: str) -> str:
         command = [TOOLCHAIN / "clang", "-print-runtime-dir"]
         found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
         found += f"/libclang_rt.{name}-x86_64.so"
-    return found
+    return f"{found}:{DISPATCH}/libdispatch.so" if kind == "thread" else found
 
 
 def python_suite(kind: str, directory: pathlib.Path, place: pathlib.Path) -> bool:
@@ -145,7 +156,7 @@ def sanitize(kind: str, parts: list[str]) -> bool:
     with tempfile.TemporaryDirectory() as name:
         place = pathlib.Path(name)
         if "consumers" in parts:
-            flags = [f"-fsanitize={kind}"]
+            flags = link_flags(kind)
             programs = consumers(directory, flags, place) | hosts(directory, flags, place)
             for source, command in programs.items():
                 passed &= run(f"{source}, {kind}", command)

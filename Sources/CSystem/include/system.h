@@ -44,6 +44,15 @@ int tlns_reserve_is_low(void);
 /* errno is a macro, which Swift does not import in every mode. */
 static inline int tlns_errno(void) { return errno; }
 
+/* A mutex that its owner may lock again. The constant is an enumerator here and a macro there. */
+static inline void tlns_recursive_mutex_init(pthread_mutex_t *mutex) {
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+  pthread_mutex_init(mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+}
+
 /* open is variadic. On some file systems a signal can interrupt it. */
 static inline int tlns_open(const char *path, int flags, unsigned mode) {
   int descriptor;
@@ -65,6 +74,11 @@ void tlns_error_text(int code, char *out_text, size_t capacity);
 /* S_ISREG and S_ISDIR are macros. */
 static inline int tlns_is_regular(const struct stat *status) { return S_ISREG(status->st_mode); }
 static inline int tlns_is_directory(const struct stat *status) { return S_ISDIR(status->st_mode); }
+
+/* A library of the system's, by its name, and its functions; it stays in the process. NULL with the reason in
+ * *out_reason, which stays valid until this thread's next call. */
+void *tlns_open_library(const char *name, const char **out_reason);
+void *tlns_find_function(void *library, const char *name);
 
 /* How many processors this thread may run on; at least 1. */
 int tlns_available_processors(void);

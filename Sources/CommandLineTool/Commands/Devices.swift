@@ -7,6 +7,10 @@ struct Devices: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List the devices: available or why not, and which one auto takes.",
     discussion: """
+      The CUDA engine has been run on an emulated device, but on no card yet, and the Metal engine has not \
+      been run on Apple hardware at all. Until they have, auto passes them over: ask for them with \
+      --device cuda (cuda:1 is the second card) or --device mps.
+
       EXAMPLES
         twolayernet devices
         twolayernet devices --measure
@@ -37,9 +41,11 @@ struct Devices: ParsableCommand {
 
   private static func text(_ info: DeviceInfo, _ rate: Measurement?) -> String {
     guard info.isAvailable else { return "not available: \(info.reason)" }
-    guard let rate else { return description(info) }
-    let images = grouped(Int(rate.imagesPerSecond))
-    return "\(description(info)): \(fixed(rate.gigaflops, 1)) GFLOP/s (\(images) images/s)"
+    var text = description(info)
+    if let rate {
+      text += ": \(fixed(rate.gigaflops, 1)) GFLOP/s (\(grouped(Int(rate.imagesPerSecond))) images/s)"
+    }
+    return info.reason.isEmpty ? text : "\(text); \(info.reason)"
   }
 
   /// A device that is available, in a few words.
@@ -68,7 +74,7 @@ struct Devices: ParsableCommand {
     if info.device == .cpu {
       members += [("instruction_set", .string(info.instructionSet)), ("threads", .int(info.threads))]
     }
-    if !info.isAvailable { members.append(("reason", .string(info.reason))) }
+    if !info.reason.isEmpty { members.append(("reason", .string(info.reason))) }
     if let rate {
       members += [
         ("gigaflops", .number(rate.gigaflops)), ("images_per_second", .number(rate.imagesPerSecond)),

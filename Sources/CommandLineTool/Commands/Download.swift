@@ -16,9 +16,7 @@ struct Download: ParsableCommand {
         twolayernet download mnist --mirror file:///media/usb/mnist
       """)
 
-  @Argument(
-    help: ArgumentHelp(
-      Catalog.all.map(\.name).joined(separator: ", ") + ".", valueName: "name"))
+  @Argument(help: ArgumentHelp("Which dataset.", valueName: "name"))
   var name: Name
 
   struct Name: ExpressibleByArgument {
@@ -30,6 +28,7 @@ struct Download: ParsableCommand {
     }
 
     static var allValueStrings: [String] { Catalog.all.map(\.name) }
+    static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
   }
 
   @Option(

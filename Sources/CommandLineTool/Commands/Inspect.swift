@@ -27,9 +27,14 @@ struct Inspect: ParsableCommand {
       summaries.append((tensor, try Statistics(tensor, in: checkpoint)))
     }
     if json { return try Output.line(Self.object(checkpoint, summaries).text) }
-    try Output.line("\(file): \(checkpoint.format.name), \(checkpoint.tensors.count) tensors")
+    let (tensors, elements) = (summaries.count, summaries.reduce(0) { $0 &+ $1.0.count })
+    try Output.line(
+      "\(visible(file)): \(checkpoint.format.name), \(counted(tensors, "tensor")), "
+        + "\(counted(elements, "element"))")
     try Output.write(Self.table(summaries))
-    for (name, value) in checkpoint.scalars { try Output.line("\(name) = \(value.json.text)") }
+    for (name, value) in checkpoint.scalars {
+      try Output.line("\(visible(name, keepingLines: false)) = \(visible(value.json.text))")
+    }
   }
 
   private static func table(_ summaries: [(Tensor, Statistics?)]) -> String {
@@ -37,7 +42,8 @@ struct Inspect: ParsableCommand {
     for (tensor, statistics) in summaries {
       let numbers = statistics.map { [$0.minimum, $0.maximum, $0.mean, $0.deviation] } ?? []
       let shape = tensor.sizes.map(String.init).joined(separator: " x ")
-      rows.append([tensor.name, tensor.type.name, shape] + numbers.map { fixed($0, 5) })
+      let name = visible(tensor.name, keepingLines: false)
+      rows.append([name, tensor.type.name, shape] + numbers.map { fixed($0, 5) })
     }
     let widths = rows[0].indices.map { column in
       rows.compactMap { column < $0.count ? $0[column].count : nil }.max()!

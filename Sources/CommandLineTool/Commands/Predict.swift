@@ -9,19 +9,22 @@ struct Predict: ParsableCommand {
     abstract: "Tell which digit a picture shows.",
     discussion: """
       Pictures are PNG or PGM, of any size: they are scaled to what the network takes. MNIST's digits are \
-      bright on dark; for dark on bright use --invert. Other files are IDX, raw or .gz. Without a file, \
-      numbers are read from standard input: text, or binary float32.
+      bright on dark; for dark on bright use --invert. For a digit that does not fill its picture use \
+      --center. Other files are IDX, raw or .gz. Without a file, or \
+      for -, standard input is read: a picture, or numbers, as text or as binary float32.
 
       EXAMPLES
-        twolayernet predict seven.png --invert --show
+        twolayernet predict seven.png --invert --center --show
         twolayernet predict --index 0 --index 5 data/MNIST/raw/t10k-images-idx3-ubyte.gz
+        twolayernet predict --invert - < seven.png
         python3 -c 'print("0 " * 784)' | twolayernet predict --json
       """)
 
   @Argument(help: "Pictures, or IDX files.", completion: .file())
   var files: [String] = []
 
-  @Option(help: ArgumentHelp("The network.", valueName: "file"), completion: .file())
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The network.", valueName: "file"), completion: .file())
   var model = "mnist.pth"
 
   @Option(
@@ -31,6 +34,10 @@ struct Predict: ParsableCommand {
 
   @Flag(help: "Swap dark and bright.")
   var invert = false
+
+  @Flag(
+    help: "Cut the digit out of a picture, scale it and put it in the middle, as MNIST's digits were.")
+  var center = false
 
   @Flag(help: "Draw what the network sees.")
   var show = false
@@ -43,22 +50,29 @@ struct Predict: ParsableCommand {
   func run() throws {
     let network = try device.load(model)
     let inputs = network.shape.input
-    if files.isEmpty {
-      if isatty(STDIN_FILENO) == 1 { Console.notice("reading \(inputs) numbers from the keyboard") }
-      for digit in try Digit.read(numbers: readStandardInput(), inputs: inputs) {
-        try tell(digit, network)
+    let preparation = Digit.Preparation(invert: invert, center: center)
+    var isComplete = true
+    for file in files.isEmpty ? ["-"] : files {
+      let digits: [Digit]
+      do throws(Failure) {
+        if file == "-" {
+          if isatty(STDIN_FILENO) == 1 { Console.notice("reading \(inputs) numbers from the keyboard") }
+          digits = try Digit.read(input: readStandardInput(), inputs: inputs, preparation)
+        } else {
+          digits = try Digit.read(file, inputs: inputs, indices: index, preparation)
+        }
+      } catch {
+        // The others may be all right.
+        Console.error(error.message)
+        isComplete = false
+        continue
       }
+      for digit in digits { try tell(digit, network) }
     }
-    for file in files {
-      for digit in try Digit.read(file, inputs: inputs, indices: index) { try tell(digit, network) }
-    }
+    if !isComplete { throw ExitCode.failure }
   }
 
   private func tell(_ digit: Digit, _ network: Network) throws {
-    var digit = digit
-    if invert {
-      for index in digit.features.indices { digit.features[index] = 1 - digit.features[index] }
-    }
     var probabilities = [Float](repeating: 0, count: network.shape.output)
     try withBuffers(digit.features, &probabilities) { (features, values) throws(Failure) in
       try network.probabilities(features, rows: 1, into: values)
@@ -73,13 +87,13 @@ struct Predict: ParsableCommand {
     }
     if show, let side = Digit.side(inputs: network.shape.input) {
       let image = GrayImage(width: side, height: side, pixels: digit.features)
-      try Output.write(image.drawn(colours: Output.hasColours))
+      try Output.write(image.drawn(colours: Output.hasColours && Letters.hasUnicode))
     }
-    try Output.line("\(digit.name): \(label)")
+    try Output.line("\(visible(digit.name, keepingLines: false)): \(label)")
     for (index, value) in probabilities.enumerated() {
       let percent = fixed(100 * Double(value), 2)
       let padding = String(repeating: " ", count: 7 - percent.count)
-      let bar = String(repeating: "█", count: Int((value * 30).rounded()))
+      let bar = String(repeating: Letters.block, count: Int((value * 30).rounded()))
       try Output.line("  \(index) \(padding)\(percent) %\(bar.isEmpty ? "" : " " + bar)")
     }
     if !invert && digit.features.reduce(0, +) > Float(digit.features.count) / 2 {

@@ -13,6 +13,7 @@ struct Test: ParsableCommand {
       """)
 
   @Option(
+    name: .shortAndLong,
     help: ArgumentHelp("The network: .pth of any PyTorch, or .safetensors.", valueName: "file"),
     completion: .file())
   var model = "mnist.pth"

@@ -73,6 +73,7 @@ struct Train: ParsableCommand {
   var patience: Int?
 
   @Option(
+    name: .shortAndLong,
     help: ArgumentHelp("Where to save the network: .pth, .pt or .safetensors.", valueName: "file"),
     completion: .file())
   var output = "mnist.pth"
@@ -95,7 +96,7 @@ struct Train: ParsableCommand {
     completion: .file())
   var log: String?
 
-  @Flag(help: "No progress and no summary.")
+  @Flag(name: .shortAndLong, help: "No progress and no summary.")
   var quiet = false
 
   func validate() throws {
@@ -125,10 +126,11 @@ struct Train: ParsableCommand {
   }
 
   func run() throws {
-    let device = try Device.resolve(device.device.device)
+    // Not after a download.
+    _ = try Device.resolve(device.device.device)
     let source = try data.find(train: true)
     let (training, validation) = try split(try source.open(train: true))
-    let trainer = try makeTrainer(device, inputs: training.columns)
+    let trainer = try makeTrainer(inputs: training.columns)
     let network = trainer.network
 
     let run = TrainingRun(
@@ -175,7 +177,7 @@ struct Train: ParsableCommand {
     )
   }
 
-  private func makeTrainer(_ device: Device, inputs: Int) throws(Failure) -> Trainer {
+  private func makeTrainer(inputs: Int) throws(Failure) -> Trainer {
     var options = TrainerOptions()
     options.batchSize = batchSize
     options.seed = seed.value
@@ -184,17 +186,24 @@ struct Train: ParsableCommand {
     guard let resume else {
       let shape = try Shape(input: inputs, hidden: hidden ?? 100, output: 10)
       let network = try Network.make(
-        shape, seed: seed.value, device: device, threads: self.device.threads)
+        shape, seed: seed.value, device: device.device.device, deviceIndex: device.device.index,
+        threads: device.threads)
       return try Trainer.make(network, options)
     }
-    let network = try self.device.load(resume)
+    let network = try device.load(resume)
     guard hidden == nil || hidden == network.shape.hidden else {
       throw Failure(
         .invalidArgument,
         "--hidden is \(hidden!), but \(resume) has \(network.shape.hidden) units in the hidden layer")
     }
     let trainer = try Trainer.make(network, options)
-    try trainer.load(resume)
+    do throws(Failure) {
+      try trainer.load(resume)
+    } catch {
+      guard error.status == .badFile else { throw error }
+      throw Failure(
+        .badFile, "\(error.message); 'twolayernet train --save-every 1' keeps states to go on from")
+    }
     // What is said now counts more than what the file says.
     var sgd = trainer.options.sgd
     sgd.learningRate = lr ?? sgd.learningRate
@@ -212,12 +221,13 @@ struct Train: ParsableCommand {
   /// Offers a person to keep what was reached, and ends the program.
   private func leave(_ run: TrainingRun, _ interruption: Interrupted) throws -> Never {
     let trainer = run.trainer
-    let reached = "interrupted after \(trainer.epochs) epochs and \(trainer.steps) steps"
+    let reached =
+      "interrupted after \(counted(trainer.epochs, "epoch")) and \(counted(trainer.steps, "step"))"
     if interruption.signal == SIGINT && Console.isTerminal && isatty(STDIN_FILENO) == 1 {
-      Console.write("\(reached). Keep this state in \(statePath), to go on later? [y/N] ")
+      Console.write("\(reached). Keep this state in \(visible(statePath)), to go on later? [y/N] ")
       if readLine()?.first?.lowercased() == "y" {
         try trainer.save(statePath)
-        Console.notice("to go on: twolayernet train --resume \(statePath)")
+        Console.notice("to go on: \(ResumingCommand.text(state: statePath))")
       }
     } else {
       let kept = saveEvery > 0 && trainer.epochs >= saveEvery
@@ -261,15 +271,29 @@ struct Train: ParsableCommand {
       try log.add("end", members)
     }
     if quiet { return }
-    let info = network.device.describe()
-    var text = "trained \(run.trainer.epochs) epochs in \(duration(run.seconds))"
-    if run.seconds > 0 { text += " (\(grouped(Int(run.imagesPerSecond))) images/s)" }
-    text += " on \(info.device.name) (\(Devices.description(info, threads: device.threads)))"
-    if let best = run.earlyStopping?.bestEpoch { text += "; epoch \(best) was best" }
-    if let tested {
-      text += "; accuracy \(fixed(100 * tested.accuracy, 2)) % on \(grouped(tested.rows)) test images"
+    Console.notice(summary(run, tested))
+  }
+
+  /// What was done, on what, and what came out: two lines.
+  private func summary(_ run: TrainingRun, _ tested: Evaluation?) -> String {
+    let (all, new) = (run.trainer.epochs, run.trainer.epochs - run.firstEpoch)
+    let info = run.trainer.network.device.describe()
+    var text: String
+    if let resume, new == 0 {
+      text = "nothing to train: \(resume) has \(counted(all, "epoch")), and --epochs is \(epochs)"
+    } else {
+      let epochs =
+        resume == nil ? counted(all, "epoch") : "\(counted(new, "more epoch")), \(all) in all,"
+      text = "trained \(epochs) in \(duration(run.seconds))"
+      if new > 0 { text += " (\(grouped(Int(run.imagesPerSecond))) images/s)" }
+      text += " on \(info.device.name): \(Devices.description(info, threads: device.threads))"
     }
-    Console.notice(text + "; saved \(output)")
+    text += "\n"
+    if let tested {
+      text += "accuracy \(fixed(100 * tested.accuracy, 2)) % on \(grouped(tested.rows)) test images; "
+    }
+    if let best = run.earlyStopping?.bestEpoch, best > 0 { text += "epoch \(best) was best; " }
+    return text + "saved \(output)"
   }
 }
 

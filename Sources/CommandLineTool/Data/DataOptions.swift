@@ -35,12 +35,21 @@ struct DataOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "auto, mnist, fashion-mnist, kmnist, emnist-digits, or digits: 1,797 small ones inside this program.",
-      discussion: "auto is mnist, or digits where MNIST cannot be had.", valueName: "name"))
+      """
+      Which images; digits are 1,797 small ones inside this program, and auto is mnist, or digits where \
+      MNIST cannot be had.
+      """, valueName: "name"))
   var dataset = DatasetChoice.auto
 
   @Option(help: ArgumentHelp("Where to download from instead of the public places.", valueName: "url"))
   var mirror: String?
+
+  func validate() throws {
+    if data != nil && dataset.catalog == nil {
+      throw ValidationError(
+        "--data names files, but --dataset digits is inside this program: leave one of them out")
+    }
+  }
 
   /// Finds the training or the test set, downloading it if need be.
   ///

@@ -5,6 +5,12 @@ import TwoLayerNet
 
 func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+/// 0 for a file that is not there.
+func fileSize(_ path: String) -> Int {
+  var status = stat()
+  return stat(path, &status) == 0 ? Int(status.st_size) : 0
+}
+
 /// Creates a directory and those above it. Returns those that were not there, the innermost last.
 func createDirectory(_ path: String) throws(Failure) -> [String] {
   var new: [String] = []

@@ -75,20 +75,34 @@ extension Catalog {
       "curl", "--fail", "--location", "--silent", "--show-error", "--connect-timeout", "15",
       "--speed-limit", "1", "--speed-time", "60", "--continue-at", "-", "--output", path, address,
     ]
-    var result = runProgram(curl)
+    let show = progress(of: path)
+    defer { Console.clearLine() }
+    var result = runProgram(curl, waiting: show)
     if result.code == cannotResume {
       unlink(path)
-      result = runProgram(curl)
+      result = runProgram(curl, waiting: show)
     }
     if result.code == 127 {
-      result = runProgram([
+      let wget = [
         "wget", "--quiet", "--tries=2", "--timeout=60", "--continue", "--output-document", path, address,
-      ])
+      ]
+      result = runProgram(wget, waiting: show)
     }
     if result.isSuccess { return nil }
     if result.code == 127 { return "neither curl nor wget is installed" }
     let text = result.errorText.split(separator: "\n").last.map(String.init)
     return text ?? "the transfer failed with code \(result.code)"
+  }
+
+  /// Shows on a terminal how much of a file is there, and how fast it comes.
+  private static func progress(of path: String) -> () -> Void {
+    let (start, first) = (ContinuousClock.now, fileSize(path))
+    return {
+      let size = fileSize(path)
+      let seconds = max((ContinuousClock.now - start).seconds, 1e-9)
+      let rate = Double(max(size - first, 0)) / seconds
+      Console.redrawLine("\(fixed(Double(size) * 1e-6, 1)) MB  \(fixed(rate * 1e-6, 1)) MB/s")
+    }
   }
 
   /// A path from a URL: %20 stands for a space.

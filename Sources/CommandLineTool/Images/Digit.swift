@@ -5,9 +5,16 @@ import TwoLayerNet
 
 /// One input of a network, and what to call it.
 struct Digit {
+  /// What is done to a picture before a network sees it.
+  struct Preparation {
+    var invert = false
+    /// Pictures only: datasets and numbers have been prepared already.
+    var center = false
+  }
+
   let name: String
   /// As many as the network has inputs.
-  var features: [Float]
+  let features: [Float]
 
   /// The side of the square picture that a network of so many inputs takes, if it takes one.
   static func side(inputs: Int) -> Int? {
@@ -16,18 +23,48 @@ struct Digit {
   }
 
   /// What a file holds: a PNG or PGM picture, or the rows `indices` (none: the first) of an IDX file.
-  static func read(_ path: String, inputs: Int, indices: [Int]) throws(Failure) -> [Digit] {
+  static func read(
+    _ path: String, inputs: Int, indices: [Int], _ preparation: Preparation
+  ) throws(Failure) -> [Digit] {
     let bytes = try readWhole(path)
-    let isPicture = GrayImage.isPNG(bytes) || GrayImage.isPGM(bytes)
-    guard isPicture else { return try readIDX(path, inputs: inputs, indices: indices) }
-    let image =
-      GrayImage.isPNG(bytes)
-      ? try GrayImage(png: bytes, name: path) : try GrayImage(pgm: bytes, name: path)
+    if let digit = try picture(bytes, name: path, inputs: inputs, preparation) { return [digit] }
+    return try readIDX(path, inputs: inputs, indices: indices).map { $0.inverted(preparation.invert) }
+  }
+
+  /// What standard input holds: a PNG or PGM picture, or numbers.
+  static func read(
+    input bytes: [UInt8], inputs: Int, _ preparation: Preparation
+  ) throws(Failure) -> [Digit] {
+    if let digit = try picture(bytes, name: "input", inputs: inputs, preparation) {
+      return [digit]
+    }
+    return try read(numbers: bytes, inputs: inputs).map { $0.inverted(preparation.invert) }
+  }
+
+  /// A PNG or PGM picture; nil if the bytes are neither. It is inverted before it is fitted: what is added
+  /// around it is black in any case.
+  private static func picture(
+    _ bytes: [UInt8], name: String, inputs: Int, _ preparation: Preparation
+  ) throws(Failure) -> Digit? {
+    var image: GrayImage
+    if GrayImage.isPNG(bytes) {
+      image = try GrayImage(png: bytes, name: name)
+    } else if GrayImage.isPGM(bytes) {
+      image = try GrayImage(pgm: bytes, name: name)
+    } else {
+      return nil
+    }
     guard let side = side(inputs: inputs) else {
       throw Failure(
         .invalidArgument, "a picture cannot become \(inputs) inputs, which make no square")
     }
-    return [Digit(name: path, features: image.fitted(to: side).pixels)]
+    if preparation.invert { image.invert() }
+    let fitted = preparation.center ? image.centered(in: side) : image.fitted(to: side)
+    return Digit(name: name, features: fitted.pixels)
+  }
+
+  private func inverted(_ isWanted: Bool) -> Digit {
+    isWanted ? Digit(name: name, features: features.map { 1 - $0 }) : self
   }
 
   private static func readIDX(
@@ -38,7 +75,8 @@ struct Digit {
       dataset = try Dataset.openIDX(images: path, labels: nil)
     } catch {
       guard error.status == .badFile else { throw error }
-      throw Failure(.badFile, "\(path) is neither PNG nor PGM, and as IDX: \(error.message)")
+      throw Failure(
+        .badFile, "\(path) is neither PNG nor PGM (save it as one of these), nor IDX: \(error.message)")
     }
     guard dataset.columns == inputs else {
       throw Failure(
@@ -47,6 +85,11 @@ struct Digit {
     }
     var digits: [Digit] = []
     for index in indices.isEmpty ? [0] : indices {
+      guard (0..<dataset.rows).contains(index) else {
+        throw Failure(
+          .invalidArgument,
+          "there is no image \(index) in \(path): its \(dataset.rows) images count from 0")
+      }
       var features = [Float](repeating: 0, count: inputs)
       try dataset.read(firstRow: index, rows: 1, features: &features, labels: nil)
       digits.append(Digit(name: "\(path)[\(index)]", features: features))

@@ -1,4 +1,4 @@
-// PNG (https://www.w3.org/TR/png-3/) as shades of gray: every colour type and depth, not interlaced.
+// PNG (https://www.w3.org/TR/png-3/) as shades of gray: every colour type and depth, interlaced or not.
 // Transparent pixels show white paper. zlib inflates and checks.
 
 import CSystem
@@ -12,10 +12,27 @@ extension GrayImage {
   init(png bytes: [UInt8], name: String) throws(Failure) {
     let chunks = try PNGChunks(bytes, name: name)
     let layout = try PNGLayout(chunks)
-    let raw = try layout.unfiltered(try chunks.inflated(byteCount: layout.filteredByteCount))
+    let passes = layout.passes
+    let data = try chunks.inflated(byteCount: passes.reduce(0) { $0 + $1.layout.filteredByteCount })
     width = layout.width
     height = layout.height
-    pixels = layout.grays(raw, palette: chunks.palette, alphas: chunks.transparency)
+    if passes.count == 1 {
+      pixels = try layout.grays(data)
+      return
+    }
+    pixels = [Float](repeating: 0, count: width * height)
+    var start = 0
+    for pass in passes {
+      let part = pass.layout
+      let own = try part.grays(Array(data[start..<start + part.filteredByteCount]))
+      start += part.filteredByteCount
+      for row in 0..<part.height {
+        for column in 0..<part.width {
+          let at = (pass.y + row * pass.rowStep) * width + pass.x + column * pass.columnStep
+          pixels[at] = own[row * part.width + column]
+        }
+      }
+    }
   }
 }
 
@@ -73,10 +90,33 @@ private struct PNGChunks {
 /// How the pixels of a PNG lie in its bytes.
 private struct PNGLayout {
   let chunks: PNGChunks
-  let width: Int
-  let height: Int
+  private(set) var width: Int
+  private(set) var height: Int
   let depth: Int
   let colourType: UInt8
+  private let isInterlaced: Bool
+
+  /// A part of an interlaced picture: where its first pixel is, and how far apart they are.
+  struct Pass {
+    let layout: PNGLayout
+    let x: Int
+    let y: Int
+    let columnStep: Int
+    let rowStep: Int
+  }
+
+  /// The whole picture, or the parts of Adam7 (section 8 of the standard) that have pixels.
+  var passes: [Pass] {
+    if !isInterlaced { return [Pass(layout: self, x: 0, y: 0, columnStep: 1, rowStep: 1)] }
+    let starts = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)]
+    return (starts + [(0, 1, 1, 2)]).compactMap { x, y, columnStep, rowStep in
+      guard x < width, y < height else { return nil }
+      var layout = self
+      layout.width = (width - x + columnStep - 1) / columnStep
+      layout.height = (height - y + rowStep - 1) / rowStep
+      return Pass(layout: layout, x: x, y: y, columnStep: columnStep, rowStep: rowStep)
+    }
+  }
 
   init(_ chunks: PNGChunks) throws(Failure) {
     self.chunks = chunks
@@ -92,12 +132,9 @@ private struct PNGLayout {
     guard width > 0, height > 0, width <= GrayImage.pixelLimit, height <= GrayImage.pixelLimit,
       width * height <= GrayImage.pixelLimit
     else { throw chunks.broken("it has \(width) x \(height) pixels") }
-    guard depths[colourType]?.contains(depth) == true, header[10] == 0, header[11] == 0 else {
-      throw chunks.broken("its header is not one of PNG's")
-    }
-    guard header[12] == 0 else {
-      throw Failure(.unsupported, "\(chunks.name) is interlaced; save the picture without interlacing")
-    }
+    guard depths[colourType]?.contains(depth) == true, header[10] == 0, header[11] == 0, header[12] <= 1
+    else { throw chunks.broken("its header is not one of PNG's") }
+    isInterlaced = header[12] == 1
     if colourType == 3 && (chunks.palette.isEmpty || chunks.palette.count % 3 != 0) {
       throw chunks.broken("its palette is missing")
     }
@@ -110,7 +147,7 @@ private struct PNGLayout {
   var filteredByteCount: Int { (rowByteCount + 1) * height }
 
   /// The rows without their filters.
-  func unfiltered(_ data: [UInt8]) throws(Failure) -> [UInt8] {
+  private func unfiltered(_ data: [UInt8]) throws(Failure) -> [UInt8] {
     let distance = max(1, samples * depth / 8)
     let size = rowByteCount
     var result = [UInt8](repeating: 0, count: size * height)
@@ -142,7 +179,10 @@ private struct PNGLayout {
     return a <= b && a <= c ? left : b <= c ? up : corner
   }
 
-  func grays(_ raw: [UInt8], palette: [UInt8], alphas: [UInt8]) -> [Float] {
+  /// The pixels of filtered rows, row by row.
+  func grays(_ filtered: [UInt8]) throws(Failure) -> [Float] {
+    let raw = try unfiltered(filtered)
+    let (palette, alphas) = (chunks.palette, chunks.transparency)
     let largest = Float((1 << depth) - 1)
     func sample(_ row: Int, _ index: Int) -> Int {
       let start = row * rowByteCount

@@ -9,15 +9,15 @@ struct ReportPage {
   let dataset: Dataset
   let evaluation: Evaluation
   let answers: Classification
-  let epochs: [LogLine]
+  let log: LogFile?
 
   /// The most images of each kind.
   private static let imageLimit = 100
 
   init(
-    model: String, _ network: Network, _ dataset: Dataset, epochs: [LogLine]
+    model: String, _ network: Network, _ dataset: Dataset, log: LogFile?
   ) throws(Failure) {
-    (self.model, self.network, self.dataset, self.epochs) = (model, network, dataset, epochs)
+    (self.model, self.network, self.dataset, self.log) = (model, network, dataset, log)
     evaluation = try network.evaluate(dataset)
     answers = try Classification(network, dataset)
   }
@@ -55,14 +55,16 @@ struct ReportPage {
     table { border-collapse: collapse; font-variant-numeric: tabular-nums }
     td, th { padding: .25rem .6rem; text-align: right; border: 1px solid var(--line) }
     .gallery { display: flex; flex-wrap: wrap; gap: .6rem }
-    .gallery div { text-align: center; font-size: .8rem } img { image-rendering: pixelated }
+    .wide { overflow-x: auto }
+    .gallery div { text-align: center; font-size: .8rem; width: 4.8rem } img { image-rendering: pixelated }
     footer { margin: 3rem 0 1rem; opacity: .6 }
     """
 
   private var curves: String {
-    if epochs.isEmpty { return "" }
+    guard let log else { return "" }
     func curve(_ name: String, _ colour: Int, _ value: (LogLine) -> Double?) -> Chart.Curve? {
-      let points = epochs.compactMap { line in value(line).map { (epoch: line.epoch!, value: $0) } }
+      let points = log.epochs.compactMap { line in value(line).map { (epoch: line.epoch!, value: $0) } }
+        .filter { abs($0.value) < Chart.Curve.valueLimit }
       return points.isEmpty ? nil : Chart.Curve(name: name, colour: colour, points: points)
     }
     let loss = [
@@ -74,10 +76,31 @@ struct ReportPage {
       curve("test", 2, { $0.testAccuracy.map { 100 * $0 } }),
     ]
     let charts = [
-      Chart(title: "Mean loss by epoch", curves: loss.compactMap { $0 }, digits: 3),
-      Chart(title: "Accuracy by epoch, in %", curves: accuracy.compactMap { $0 }, digits: 2),
+      Chart(title: "Mean loss by epoch", curves: loss.compactMap { $0 }),
+      Chart(title: "Accuracy by epoch, in %", curves: accuracy.compactMap { $0 }),
     ]
-    return "<h2>Training</h2>\n" + charts.filter { !$0.curves.isEmpty }.map(\.html).joined()
+    return "<h2>Training</h2>\n<p>\(Self.story(log))</p>\n"
+      + charts.filter { !$0.curves.isEmpty }.map(\.html).joined()
+  }
+
+  /// How the network came about, as far as its log knows.
+  private static func story(_ log: LogFile) -> String {
+    let epochs = log.epochs.last!.epoch!
+    var text = "Trained for \(counted(epochs, "epoch"))"
+    if let start = log.start {
+      if let images = start.trainingImages { text += " on \(counted(images, "image"))" }
+      var facts: [String] = []
+      if let size = start.batchSize { facts.append("batches of \(grouped(size))") }
+      if let rate = start.learningRate { facts.append("learning rate \(rate)") }
+      if let momentum = start.momentum { facts.append("momentum \(momentum)") }
+      if let device = start.device {
+        facts.append(start.deviceName.map { "\(device) (\($0))" } ?? device)
+      }
+      if let threads = start.threads { facts.append(counted(threads, "thread")) }
+      if let seconds = log.end?.seconds { facts.append(duration(seconds)) }
+      if !facts.isEmpty { text += ": " + facts.joined(separator: "; ") }
+    }
+    return escaped(text) + "."
   }
 
   private var confusion: String {
@@ -86,7 +109,7 @@ struct ReportPage {
     var text = """
       <h2>Confusion</h2>
       <p>Rows are what the images show, columns what the network said.</p>
-      <table id="confusion"><tr><th></th>
+      <div class="wide"><table id="confusion"><tr><th></th>
       """
     text += counts.indices.map { "<th>\($0)</th>" }.joined()
     text += "<th>precision</th><th>recall</th></tr>\n"
@@ -105,7 +128,7 @@ struct ReportPage {
       }
       text += "<td>\(percent(score.precision))</td><td>\(percent(score.recall))</td></tr>\n"
     }
-    return text + "</table>\n"
+    return text + "</table></div>\n"
   }
 
   private func mistakes() throws(Failure) -> String {
@@ -139,8 +162,8 @@ struct ReportPage {
     let shown = min(network.shape.hidden, Self.imageLimit)
     var text = """
       <h2>What the hidden units look for</h2>
-      <p>Weights of the first layer, \(shown) of \(network.shape.hidden) units: bright pixels where red \
-      excite the unit, where blue inhibit it.</p>
+      <p>Weights of the first layer, \(shown) of \(network.shape.hidden) units: a bright pixel excites the \
+      unit where it is red, and inhibits it where it is blue.</p>
       <div class="gallery" id="weights">\n
       """
     for unit in 0..<shown {

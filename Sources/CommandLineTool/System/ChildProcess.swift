@@ -21,8 +21,8 @@ struct ChildResult {
 }
 
 /// Runs a program found in PATH, with nothing to read, its standard output thrown away and its standard
-/// error collected. No shell is involved.
-func runProgram(_ arguments: [String]) -> ChildResult {
+/// error collected. No shell is involved. While it says nothing, `waiting` is called four times a second.
+func runProgram(_ arguments: [String], waiting: () -> Void = {}) -> ChildResult {
   var ends: [Int32] = [0, 0]
   guard pipe(&ends) == 0 else { return ChildResult(code: 127, errorText: systemError()) }
   #if os(Linux)
@@ -44,7 +44,7 @@ func runProgram(_ arguments: [String]) -> ChildResult {
   close(ends[1])
   defer { close(ends[0]) }
   guard started == 0 else { return ChildResult(code: 127, errorText: systemError(started)) }
-  let errorText = readAll(ends[0])
+  let errorText = readAll(ends[0], waiting)
   var status: Int32 = 0
   while waitpid(child, &status, 0) < 0 && tlns_errno() == EINTR {}
   // What the macros WIFEXITED, WEXITSTATUS and WTERMSIG say.
@@ -52,10 +52,15 @@ func runProgram(_ arguments: [String]) -> ChildResult {
   return ChildResult(code: signal == 0 ? status >> 8 & 0xff : 128 + signal, errorText: errorText)
 }
 
-private func readAll(_ descriptor: Int32) -> String {
+private func readAll(_ descriptor: Int32, _ waiting: () -> Void) -> String {
   var text: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 4096)
   while true {
+    var ready = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    if poll(&ready, 1, 250) == 0 {
+      waiting()
+      continue
+    }
     let count = read(descriptor, &chunk, chunk.count)
     if count < 0 && tlns_errno() == EINTR { continue }
     if count <= 0 { return String(decoding: text, as: UTF8.self) }

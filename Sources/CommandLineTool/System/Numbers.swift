@@ -2,6 +2,11 @@
 
 import CSystem
 
+/// 1 epoch, 2,000 epochs.
+func counted(_ number: Int, _ thing: String) -> String {
+  "\(grouped(number)) \(thing)\(number == 1 ? "" : "s")"
+}
+
 /// As C's and Python's "%.5f" write it.
 func fixed(_ value: Double, _ digits: Int) -> String {
   // 309 digits before the point, and what is asked for after it.

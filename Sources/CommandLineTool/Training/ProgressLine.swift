@@ -36,30 +36,44 @@ final class ProgressLine {
     let done = (progress.epoch - 1 - firstEpoch) * rows + progress.rowsDone
     let rate = Double(done) / max(seconds, 1e-9)
     let left = Double((epochs - firstEpoch) * rows - done) / max(rate, 1e-9)
-    let facts =
-      "loss \(fixed(progress.meanLoss, 4))  \(grouped(Int(rate))) images/s  \(clock(left)) left"
+    let head = "epoch \(progress.epoch)/\(epochs)"
+    let facts = [
+      "loss \(fixed(progress.meanLoss, 4))", "\(grouped(Int(rate))) images/s", "\(clock(left)) left",
+    ]
     if Console.isTerminal {
-      let head = "epoch \(progress.epoch)/\(epochs) "
-      // A line that does not fit would be broken in two, and could not be redrawn.
-      let room = Console.columns - 1 - head.count - 1 - facts.count
-      let bar = Self.bar(Double(progress.rowsDone) / Double(rows), width: min(max(room, 0), 24))
-      let tail = room < 0 ? String(facts.prefix(max(facts.count + room, 0))) : facts
-      Console.write("\r\u{1B}[K\(head)\(bar) \(tail)")
+      let part = Double(progress.rowsDone) / Double(rows)
+      Console.redrawLine(Self.line(head, part, facts, columns: Console.columns))
       isShown = true
     } else {
-      Console.notice("epoch \(progress.epoch)/\(epochs)  \(facts)")
+      Console.notice("\(head)  \(facts.joined(separator: "  "))")
     }
+  }
+
+  /// What fits: a line that doesn't would be broken in two, and could not be redrawn.
+  private static func line(
+    _ head: String, _ part: Double, _ facts: [String], columns: Int
+  ) -> String {
+    var facts = facts
+    /// Besides the head, the bar and what separates them; the last column stays free for the cursor.
+    func room() -> Int { columns - 1 - head.count - 2 - facts.joined(separator: "  ").count }
+    // The rate is missed least, the loss most.
+    for index in [1, 1, 0] where room() < 0 { facts.remove(at: index) }
+    if facts.isEmpty { return head }
+    let width = min(max(room(), 0), 24) / Letters.blockWidth
+    // A shorter bar says nothing.
+    return "\(head) \(width < 4 ? "" : bar(part, width: width)) \(facts.joined(separator: "  "))"
   }
 
   /// Takes the line away, so that something else can be written.
   func clear() {
-    if isShown { Console.write("\r\u{1B}[K") }
+    if isShown { Console.clearLine() }
     isShown = false
   }
 
   private static func bar(_ part: Double, width: Int) -> String {
     let full = Int(Double(width) * min(max(part, 0), 1))
-    let rest = String(repeating: "─", count: width - full)
-    return Console.styled(String(repeating: "━", count: full), .green) + Console.styled(rest, .dim)
+    let rest = String(repeating: Letters.line.left, count: width - full)
+    return Console.styled(String(repeating: Letters.line.done, count: full), .green)
+      + Console.styled(rest, .dim)
   }
 }

@@ -23,7 +23,7 @@ final class TrainingRun {
   var isQuiet = false
 
   private(set) var seconds = 0.0
-  private let firstEpoch: Int
+  let firstEpoch: Int
 
   init(_ trainer: Trainer, training: Dataset, validation: Dataset?, test: Dataset?) {
     self.trainer = trainer

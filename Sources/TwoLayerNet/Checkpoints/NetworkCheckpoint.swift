@@ -8,19 +8,23 @@ extension Network {
   ///
   /// - Parameters:
   ///   - device: nil for the best that is available.
+  ///   - deviceIndex: which of several GPUs, counted from 0.
   ///   - notice: is told if the parameters have other names and were recognised by their sizes.
   public static func load(
-    _ path: String, device: Device? = nil, threads: Int = 0, notice: (String) -> Void = { _ in }
+    _ path: String, device: Device? = nil, deviceIndex: Int = 0, threads: Int = 0,
+    notice: (String) -> Void = { _ in }
   ) throws(Failure) -> Network {
-    try load(Checkpoint.open(path), device: device, threads: threads, notice: notice)
+    try load(
+      Checkpoint.open(path), device: device, deviceIndex: deviceIndex, threads: threads, notice: notice)
   }
 
   public static func load(
-    _ checkpoint: Checkpoint, device: Device? = nil, threads: Int = 0,
+    _ checkpoint: Checkpoint, device: Device? = nil, deviceIndex: Int = 0, threads: Int = 0,
     notice: (String) -> Void = { _ in }
   ) throws(Failure) -> Network {
     let found = try checkpoint.findNetwork()
-    let network = try makeEmpty(found.shape, device: device, threads: threads)
+    let network = try makeEmpty(
+      found.shape, device: device, deviceIndex: deviceIndex, threads: threads)
     for (parameter, tensor) in zip(Parameter.allCases, found.tensors) {
       let values = try checkpoint.finiteValues(tensor)
       try network.write(parameter, from: values.readOnly)

@@ -1,6 +1,8 @@
 // Rows of features with labels, in memory, never changed after creation. How one is made from arrays is
 // told in Dataset+Arrays.swift, how it is read from files in IDX.swift.
 
+import Synchronization
+
 /// What the features of a dataset are stored as.
 public enum FeatureType: Int32, Sendable {
   /// Unsigned bytes, used as byte / 255 in float32.
@@ -10,8 +12,13 @@ public enum FeatureType: Int32, Sendable {
   var byteCount: Int { self == .u8 ? 1 : 4 }
 }
 
+/// The number of datasets that were made.
+private let datasets = Atomic<Int>(0)
+
 /// Rows of features, with or without labels. Immutable, so any number of threads may read it.
 public final class Dataset {
+  /// No other dataset of this process has or had it: what a device knows its copy by.
+  let serial: Int
   public let rows: Int
   public let columns: Int
   public let featureType: FeatureType
@@ -40,6 +47,7 @@ public final class Dataset {
     borrowing features: UnsafeRawPointer, type: FeatureType, rows: Int, columns: Int, rowStride: Int,
     labels: consuming Buffer<Int32>, storage: consuming Buffer<UInt8>, whole: Dataset? = nil
   ) {
+    serial = datasets.wrappingAdd(1, ordering: .relaxed).newValue
     self.features = features
     self.rows = rows
     self.columns = columns

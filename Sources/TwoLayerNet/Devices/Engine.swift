@@ -1,6 +1,6 @@
 // What a device has to do to be one. An engine knows arrays and arithmetic: nothing of files, of random
 // numbers or of epochs. A further device is a folder beside CPU with one class for each protocol, and a
-// line in Device.swift.
+// line in Device.swift; if it is a GPU, the classes are there already, and the folder holds a GPUDriver.
 
 /// The parameters of one network on one device.
 ///
@@ -29,6 +29,10 @@ protocol Engine: AnyObject {
 /// An optimiser's momentum and one network's training steps on one device.
 protocol Optimizer: AnyObject {
   var sgd: SGD { get set }
+
+  /// How many steps a call should be asked for when nobody waits for each of them: many enough that
+  /// calling costs nothing, and so few that a training that is cancelled ends soon.
+  func stepsAtOnce(batchSize: Int) -> Int
 
   /// Whether a step has been taken or momentum was written: until then there is no buffer.
   var hasMomentum: Bool { get }

@@ -27,11 +27,12 @@ public final class Network {
   ///
   /// - Parameters:
   ///   - device: nil for the best that is available.
+  ///   - deviceIndex: which of several GPUs, counted from 0.
   ///   - threads: the most threads that the cpu device may use; 0 lets it choose.
   public static func make(
-    _ shape: Shape, seed: UInt64 = 0, device: Device? = nil, threads: Int = 0
+    _ shape: Shape, seed: UInt64 = 0, device: Device? = nil, deviceIndex: Int = 0, threads: Int = 0
   ) throws(Failure) -> Network {
-    let network = try makeEmpty(shape, device: device, threads: threads)
+    let network = try makeEmpty(shape, device: device, deviceIndex: deviceIndex, threads: threads)
     try network.initialize(seed: seed)
     return network
   }
@@ -44,11 +45,13 @@ public final class Network {
   }
 
   /// A network with all parameters zero, to be filled from a file.
-  static func makeEmpty(_ shape: Shape, device: Device?, threads: Int) throws(Failure) -> Network {
+  static func makeEmpty(
+    _ shape: Shape, device: Device?, deviceIndex: Int, threads: Int
+  ) throws(Failure) -> Network {
     guard (0...Self.threadLimit).contains(threads) else {
       throw .invalidArgument("threads is \(threads), but must be 0 to \(Self.threadLimit)")
     }
-    let engine = try Device.resolve(device).makeEngine(shape, threads: threads)
+    let engine = try Device.makeEngine(device, index: deviceIndex, shape, threads: threads)
     return Network(engine, try MersenneTwister(seed: 0), awaitsSeed: true)
   }
 

@@ -63,7 +63,10 @@ public final class Trainer {
   public let network: Network
   private(set) var optimizer: any Optimizer
   public private(set) var options: TrainerOptions
-  var position = Position()
+  var position = Position() {
+    didSet { shared.write(epochs: position.epochs, steps: position.unfinished?.steps ?? 0) }
+  }
+  private let shared = SharedPosition()
   private let isCancelled = Atomic<Bool>(false)
 
   private init(_ network: Network, _ options: TrainerOptions, _ optimizer: any Optimizer) {
@@ -84,10 +87,10 @@ public final class Trainer {
     return Trainer(network, options, optimizer)
   }
 
-  /// Finished epochs.
-  public var epochs: Int { position.epochs }
-  /// Finished steps of the epoch after those.
-  public var steps: Int { position.unfinished?.steps ?? 0 }
+  /// Finished epochs, and finished steps of the epoch after those. From any thread, also while training.
+  public var progress: (epochs: Int, steps: Int) { shared.read() }
+  public var epochs: Int { progress.epochs }
+  public var steps: Int { progress.steps }
 
   public func setLearningRate(_ rate: Double) throws(Failure) {
     var changed = options.sgd
@@ -130,8 +133,9 @@ public final class Trainer {
     }
     if count == 0 { return }
     let order = try Buffer<UInt32>(uninitialized: dataset.rows)
-    // Without anyone to tell, several steps at a time, but not so many that cancelling takes long.
-    let losses = try Buffer<Float>(uninitialized: progress == nil ? 16 : 1)
+    // Without anyone to tell, several steps at a time.
+    let stepsAtOnce = progress == nil ? optimizer.stepsAtOnce(batchSize: options.batchSize) : 1
+    let losses = try Buffer<Float>(uninitialized: stepsAtOnce)
     let last = position.epochs + count
     try network.exclusively { () throws(Failure) in
       while position.epochs < last {

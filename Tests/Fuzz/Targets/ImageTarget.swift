@@ -25,9 +25,10 @@ extension FuzzTarget {
     require(image.pixels.count == image.width * image.height, "pixels are missing")
     require(image.pixels.allSatisfy { $0 >= 0 && $0 <= 1.00001 }, "a pixel beyond black or white")
     for side in [28, 3] {
-      let small = image.fitted(to: side)
-      require(small.pixels.count == side * side, "not fitted")
-      require(small.pixels.allSatisfy { $0 >= 0 && $0 <= 1.00001 }, "a pixel beyond black or white")
+      for small in [image.fitted(to: side), image.centered(in: side)] {
+        require(small.pixels.count == side * side, "not fitted")
+        require(small.pixels.allSatisfy { $0 >= 0 && $0 <= 1.00001 }, "a pixel beyond black or white")
+      }
     }
   }
 

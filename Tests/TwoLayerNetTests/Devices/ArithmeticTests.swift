@@ -1,5 +1,5 @@
-// Whole training steps and predictions of the engine, bit by bit against the plain reference, on every
-// instruction set that this processor has, for ordinary and for odd sizes.
+// Whole training steps and predictions, bit by bit against the plain reference, on every engine that this
+// machine has, for ordinary and for odd sizes.
 
 import TestSupport
 import Testing
@@ -72,6 +72,13 @@ struct ArithmeticTests {
     return cases
   }()
 
+  /// Which engines the tests below run on; those that are not there are skipped, which is reported here.
+  @Test(arguments: TestEngine.all)
+  func engineIsHere(_ engine: TestEngine) throws {
+    try engine.require()
+    _ = try engine.make(Shape(input: 1, hidden: 1, output: 1))
+  }
+
   /// Without zeros, so that the dense kernels are taken: tiles of every width and height, whole and cut
   /// off, one panel and several, and the sizes beside which other orders of sums begin.
   static let dense: [Case] = {
@@ -111,55 +118,46 @@ struct ArithmeticTests {
 
   @Test(arguments: ordinary + tiny + options + dense)
   func stepsEqualTheReference(_ test: Case) throws {
-    for set in InstructionSet.allCases where set.isSupported {
-      for threads in [1, 3] { try compare(test, set, threads: threads) }
-    }
-  }
-
-  private func compare(_ test: Case, _ set: InstructionSet, threads: Int) throws {
     var random = TestRandom(UInt64(test.input * 1_000_000 + test.hidden * 1000 + test.output))
     let shape = try Shape(input: test.input, hidden: test.hidden, output: test.output)
-    let network = try Network.make(on: CPUEngine.make(shape, threads: threads, set), seed: 3)
+    let trainers = try TestEngine.available.map { engine in
+      (engine, try Trainer.make(Network.make(on: engine.make(shape), seed: 3), test.options))
+    }
+    let start = try Network.make(shape, seed: 3, device: .cpu)
     var reference = ReferenceNetwork(
-      w1: Matrix(test.hidden, test.input, try network.values(.hiddenWeight)),
-      b1: try network.values(.hiddenBias),
-      w2: Matrix(test.output, test.hidden, try network.values(.outputWeight)),
-      b2: try network.values(.outputBias))
-    let trainer = try Trainer.make(network, test.options)
+      w1: Matrix(test.hidden, test.input, try start.values(.hiddenWeight)),
+      b1: try start.values(.hiddenBias),
+      w2: Matrix(test.output, test.hidden, try start.values(.outputWeight)),
+      b2: try start.values(.outputBias))
     for (number, batch) in test.batches.enumerated() {
       let (dataset, x, labels) = try test.makeBatch(rows: batch, &random)
-      let loss = try trainer.stepOnce(dataset)
-      let expected = reference.step(x, labels, test.sgd)
-      #expect(loss.bitPattern == expected.bitPattern, "loss \(loss), not \(expected): \(set), \(test)")
-      let got = try Parameter.allCases.map { try network.values($0) }
-      let wanted = [reference.w1.values, reference.b1, reference.w2.values, reference.b2]
-      for (parameter, (got, wanted)) in zip(Parameter.allCases, zip(got, wanted)) {
-        expectEqualBits(got, wanted, "\(parameter) after a batch of \(batch): \(set), \(test)")
+      let loss = reference.step(x, labels, test.sgd)
+      let predictions = Set([1, min(3, batch), batch]).map { rows in
+        let part = Matrix(rows, x.columns, Array(x.values[..<(rows * x.columns)]))
+        return (part, reference.forward(part).logits)
       }
-      if test.sgd.momentum != 0 {
-        let wanted = [reference.v1!, reference.vb1!, reference.v2!, reference.vb2!]
-        for (parameter, wanted) in zip(Parameter.allCases, wanted) {
-          expectEqualBits(
-            try trainer.momentum(parameter), wanted,
-            "momentum of \(parameter) after batch \(number) of \(batch): \(set), \(test)")
+      for (engine, trainer) in trainers {
+        let what = "batch \(number) of \(batch): \(engine), \(test)"
+        let got = try trainer.stepOnce(dataset)
+        #expect(got.bitPattern == loss.bitPattern, "loss \(got), not \(loss), \(what)")
+        try compareParameters(trainer, reference, what)
+        for (x, logits) in predictions {
+          expectEqualBits(try trainer.network.logits(x), logits.values, "\(x.rows) logits, \(what)")
         }
       }
-      try comparePrediction(network, reference, x, "\(set), \(test)")
     }
   }
 
-  private func comparePrediction(
-    _ network: Network, _ reference: ReferenceNetwork, _ x: Matrix, _ what: String
+  private func compareParameters(
+    _ trainer: Trainer, _ reference: ReferenceNetwork, _ what: String
   ) throws {
-    for rows in Set([1, min(3, x.rows), x.rows]) {
-      let part = Matrix(rows, x.columns, Array(x.values[..<(rows * x.columns)]))
-      var logits = [Float](repeating: .nan, count: rows * network.shape.output)
-      try part.values.withUnsafeBufferPointer { features in
-        try logits.withUnsafeMutableBufferPointer {
-          try network.logits(features, rows: rows, into: $0)
-        }
+    let wanted = [reference.w1.values, reference.b1, reference.w2.values, reference.b2]
+    let momentum = [reference.v1, reference.vb1, reference.v2, reference.vb2]
+    for (parameter, (values, velocity)) in zip(Parameter.allCases, zip(wanted, momentum)) {
+      expectEqualBits(try trainer.network.values(parameter), values, "\(parameter), \(what)")
+      if let velocity {
+        expectEqualBits(try trainer.momentum(parameter), velocity, "momentum of \(parameter), \(what)")
       }
-      expectEqualBits(logits, reference.forward(part).logits.values, "logits of \(rows) rows: \(what)")
     }
   }
 }
@@ -220,6 +218,18 @@ extension Network {
     var values = [Float](repeating: .nan, count: parameter.count(in: shape))
     try values.withUnsafeMutableBufferPointer { try read(parameter, into: $0) }
     return values
+  }
+}
+
+extension Network {
+  func logits(_ x: Matrix) throws -> [Float] {
+    var logits = [Float](repeating: .nan, count: x.rows * shape.output)
+    try x.values.withUnsafeBufferPointer { features in
+      try logits.withUnsafeMutableBufferPointer {
+        try self.logits(features, rows: x.rows, into: $0)
+      }
+    }
+    return logits
   }
 }
 

@@ -23,10 +23,21 @@ struct TrainingTests {
     for set in InstructionSet.allCases where set.isSupported {
       // The emulated multiply-add of the baseline is slow: two epochs say enough.
       let epochs = set == .baseline ? min(2, run.epochs) : run.epochs
-      try compare(run, dataset, set, threads: 1, epochs: epochs)
+      try compare(run, dataset, .cpu(set, threads: 1), epochs: epochs)
     }
     for threads in [2, 3, 4, 7] {
-      try compare(run, dataset, .best, threads: threads, epochs: run.epochs)
+      try compare(run, dataset, .cpu(.best, threads: threads), epochs: run.epochs)
+    }
+    try compare(run, dataset, .emulator(.automatic, shuffle: 0), epochs: min(2, run.epochs))
+  }
+
+  @Test(arguments: TestEngine.devices)
+  func digitsEqualPyTorchOnTheDevice(_ engine: TestEngine) throws {
+    try engine.require()
+    let dataset = try trainingDigits()
+    for index in Self.digits {
+      let run = Recording.training.runs[index]
+      try compare(run, dataset, engine, epochs: run.epochs)
     }
   }
 
@@ -34,12 +45,24 @@ struct TrainingTests {
   func mnistEqualsPyTorch(_ index: Int) throws {
     let run = Recording.training.runs[index]
     let dataset = try Dataset.openMNIST(mnistDirectory!, train: true)
-    try compare(run, dataset, .best, threads: 2, epochs: run.epochs)
+    try compare(run, dataset, .cpu(.best, threads: 2), epochs: run.epochs)
+    for device in TestEngine.devices where device.reason.isEmpty {
+      try compare(run, dataset, device, epochs: run.epochs)
+    }
     if run.epochs == 2 {
       for set in InstructionSet.allCases where set.isSupported {
-        try compare(run, dataset, set, threads: 1, epochs: 1)
+        try compare(run, dataset, .cpu(set, threads: 1), epochs: 1)
       }
     }
+  }
+
+  /// The article's run on an emulated GPU: as a rule one epoch of it, because each takes ten seconds.
+  @Test(.enabled(if: mnistDirectory != nil, "MNIST is not here"))
+  func theArticlesRunOnTheEmulator() throws {
+    let run = Recording.training.runs[Self.mnist[0]]
+    let dataset = try Dataset.openMNIST(mnistDirectory!, train: true)
+    try compare(
+      run, dataset, .emulator(.automatic, shuffle: 0), epochs: min(emulatedEpochs, run.epochs))
   }
 
   @Test(.enabled(if: mnistDirectory != nil, "MNIST is not here"), arguments: [0, 1, 2, 3, 4])
@@ -53,11 +76,11 @@ struct TrainingTests {
   }
 
   private func compare(
-    _ run: Recording.Run, _ dataset: Dataset, _ set: InstructionSet, threads: Int, epochs: Int
+    _ run: Recording.Run, _ dataset: Dataset, _ engine: TestEngine, epochs: Int
   ) throws {
-    let what = "\(run), \(set), \(threads) threads"
+    let what = "\(run), \(engine)"
     let shape = try Shape(input: dataset.columns, hidden: run.hidden, output: 10)
-    let network = try Network.make(on: CPUEngine.make(shape, threads: threads, set), seed: run.seed)
+    let network = try Network.make(on: engine.make(shape), seed: run.seed)
     let trainer = try Trainer.make(network, run.options)
     for epoch in 1...epochs {
       var losses: [Float] = []
@@ -78,6 +101,10 @@ struct TrainingTests {
     }
   }
 }
+
+/// TLN_TEST_EMULATED_EPOCHS, at most 25.
+private let emulatedEpochs =
+  ProcessInfo.processInfo.environment["TLN_TEST_EMULATED_EPOCHS"].flatMap { Int($0) } ?? 1
 
 /// The training part of the embedded digits.
 func trainingDigits() throws -> Dataset {

@@ -184,3 +184,22 @@ except ImportError as error:
     assert "needs scikit-learn" in result.stdout
     with pytest.raises(AttributeError, match="TwoLayerNetClasifier"):
         twolayernet.TwoLayerNetClasifier
+
+
+@pytest.mark.parametrize(
+    "options, error, word",
+    [
+        ({"callback": "print"}, TypeError, "callback must be callable, not str"),
+        ({"learning_rate": "fast"}, TypeError, "learning_rate must be a number"),
+        ({"early_stopping": True, "validation_fraction": 0.001}, ValueError, "early_stopping cannot keep 0.001"),
+    ],
+)
+def test_wrong_parameters_are_named(problem, options, error, word):
+    with pytest.raises(error, match=word):
+        classifier(**options).fit(*problem)
+
+
+def test_an_unknown_label_is_shown_as_it_is(problem):
+    features, labels = problem
+    with pytest.raises(ValueError, match="y contains 'yes', which is none of the classes"):
+        classifier().partial_fit(features, labels, classes=["maybe", "no"])

@@ -1,5 +1,8 @@
 """Networks: parameters, predictions, errors."""
 
+import os
+import pickle
+
 import numpy as np
 import pytest
 
@@ -51,13 +54,24 @@ def test_every_layout_of_features_gives_the_same(network):
     assert np.array_equal(network.logits(big_endian), expected)
 
 
+@pytest.mark.parametrize("dtype", ["?", "i1", "u2", "i4", "i8", ">i8", "u8", "f2", "f8", "g"])
+def test_other_numbers_are_the_floats_that_they_are(network, dtype):
+    """Only bytes are divided by 255."""
+    x = np.random.default_rng(1).integers(0, 2, (8, 6))
+    expected = network.logits(x.astype(np.float32))
+    assert np.array_equal(network.logits(x.astype(dtype)), expected)
+    assert np.array_equal(network.logits(x.astype(dtype).tolist()), expected)
+    assert np.array_equal(twolayernet.Dataset(x.astype(dtype)).features(), x)
+
+
 @pytest.mark.parametrize(
     "features, error, word",
     [
         (np.zeros((2, 7), np.float32), ValueError, "7 columns"),
         (np.zeros(6, np.float32), ValueError, "shape"),
         (np.zeros((0, 6), np.float32), ValueError, "empty"),
-        (np.zeros((2, 6), np.int64), TypeError, "ambiguous"),
+        (np.zeros((2, 6), complex), TypeError, "complex128"),
+        (np.full((2, 6), None), TypeError, "object"),
         (np.array([["a"] * 6]), TypeError, "numbers"),
         (np.full((2, 6), np.nan, np.float32), TwoLayerNetError, "not finite"),
     ],
@@ -79,8 +93,9 @@ def test_other_wrong_arguments():
         Network(2**63)
     with pytest.raises(TypeError, match="input_size"):
         Network(1.5)
-    with pytest.raises(ValueError, match="device"):
-        Network(device="tpu")
+    for device in ["tpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1:1", "cpu:0", "auto:1", "cuda:99999999999"]:
+        with pytest.raises(ValueError, match="device"):
+            Network(device=device)
     with pytest.raises(ValueError, match="threads"):
         Network(threads=-1)
     with pytest.raises(ValueError, match="NUL"):
@@ -92,6 +107,58 @@ def test_other_wrong_arguments():
         network.set_parameter("layers.0.bias", [1, 2, 3])
     with pytest.raises(TwoLayerNetError, match="finite"):
         network.set_parameter("layers.0.bias", [1, np.inf])
+
+
+@pytest.mark.parametrize("data", [5, 2**40, "text", [1, 2], None])
+def test_bytes_are_bytes(data):
+    with pytest.raises(TypeError, match=f"bytes of a file, not {type(data).__name__}"):
+        Network.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "wrong, error, word",
+    [
+        (3, TypeError, "mapping"),
+        ({}, KeyError, "none"),
+        ({"layers.2.bias": [1, 2, 3]}, ValueError, "shape"),
+        ({"layers.2.bias": ["a", "b"]}, TypeError, "numbers"),
+        ({"layers.2.bias": [1, np.nan]}, ValueError, "finite"),
+        ({"more": [1]}, KeyError, "more"),
+    ],
+)
+def test_a_wrong_state_replaces_nothing(wrong, error, word):
+    network = Network(3, 2, 2)
+    before = network.state_dict()
+    state = wrong
+    if wrong and isinstance(wrong, dict):
+        state = {**{name: values + 1 for name, values in before.items()}, **wrong}
+    with pytest.raises(error, match=word):
+        network.load_state_dict(state)
+    assert all(np.array_equal(network.parameter(name), values) for name, values in before.items())
+
+
+def test_files_that_are_not_there_are_pythons_own_errors(network, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing\.pth") as caught:
+        Network.load(tmp_path / "missing.pth")
+    assert isinstance(caught.value, (TwoLayerNetError, OSError)) and caught.value.status_name == "TLN_IO_ERROR"
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is twolayernet.MissingFileError and str(again) == str(caught.value)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        network.save(tmp_path / "nowhere/a.pth")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        twolayernet.Dataset.open_idx(tmp_path / "missing")
+    if os.geteuid() != 0:
+        (tmp_path / "closed.pth").touch(mode=0)
+        with pytest.raises(PermissionError, match="closed"):
+            Network.load(tmp_path / "closed.pth")
+    with pytest.raises(OSError, match="regular file") as other:
+        Network.load(tmp_path)
+    assert type(other.value) is twolayernet.InputOutputError
+
+
+def test_the_module_lists_what_is_for_users():
+    names = [name for name in dir(twolayernet) if not name.startswith("__")]
+    assert set(twolayernet.__all__) - {"__version__"} == set(names) - {"TwoLayerNetClassifier", "plots"}
 
 
 def test_devices():

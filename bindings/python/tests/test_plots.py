@@ -83,6 +83,21 @@ def test_confusion(trained):
     assert {text.get_text() for text in own.texts} == {"1"}
 
 
+def test_confusion_of_names():
+    """Such as a classifier's labels are."""
+    labels = np.array(["cat", "dog", "dog", "eel"])
+    axes = plots.confusion(labels, ["cat", "dog", "cat", "eel"])
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["cat", "dog", "eel"]
+    assert axes.get_title() == "75.00 % of 4 right"
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (0, 0): "1", (0, 1): "1", (1, 1): "1", (2, 2): "1"
+    }  # fmt: skip
+    axes = plots.confusion(labels.astype(object), labels, classes=["eel", "dog", "cat", "ant"])
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["eel", "dog", "cat", "ant"]
+    assert {text.get_position() for text in axes.texts} == {(0, 0), (1, 1), (2, 2)}
+    assert plots.confusion([True, False], [True, True]).get_title() == "50.00 % of 2 right"
+
+
 @pytest.mark.parametrize(
     "labels, predicted, classes, error, word",
     [
@@ -91,6 +106,9 @@ def test_confusion(trained):
         ([0, -1], [0, 0], None, ValueError, "negative"),
         ([0.5, 1], [0, 0], None, TypeError, "integers"),
         ([0, 2], [0, 0], ["a", "b"], ValueError, "3 classes"),
+        (["a", "b"], ["a", "c"], ["a", "b"], ValueError, "'c', which is none"),
+        (["a", "b"], [0, 1], ["a", "b"], ValueError, "'0', which is none"),
+        ([None, "b"], ["a", "b"], None, TypeError, "object"),
     ],
 )
 def test_wrong_labels_are_refused(labels, predicted, classes, error, word):

@@ -1,5 +1,6 @@
 """Datasets and training: the same run as PyTorch's, and how it can be interrupted."""
 
+import copy
 import hashlib
 import json
 import os
@@ -58,7 +59,7 @@ def problem(rows=400, columns=20, seed=0):
     return features, (features[:, 0] > 127).astype(np.int64)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint64, np.int64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint64, np.int64, ">i8", bool])
 def test_labels_of_any_integer_type(dtype):
     features, labels = problem()
     assert np.array_equal(Dataset(features, labels.astype(dtype)).labels(), labels)
@@ -106,6 +107,24 @@ def test_datasets_give_their_rows_back():
         Dataset(features).labels()
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("copied", [True, False])
+def test_datasets_can_be_pickled(kind, copied):
+    features, labels = problem()
+    for dataset in [Dataset(features.astype(kind), labels, copy=copied), Dataset(features[::2].astype(kind))]:
+        for again in [pickle.loads(pickle.dumps(dataset)), copy.deepcopy(dataset)]:
+            assert again.shape == dataset.shape
+            assert np.array_equal(again.features(), dataset.features())
+            if len(dataset) == 400:
+                assert np.array_equal(again.labels(), labels)
+            else:
+                with pytest.raises(TwoLayerNetError, match="no labels"):
+                    again.labels()
+    dataset.close()
+    with pytest.raises(ValueError, match="closed"):
+        pickle.dumps(dataset)
+
+
 @pytest.mark.parametrize(
     "labels, error, word",
     [
@@ -142,6 +161,35 @@ def test_wrong_options_are_refused(options):
     with pytest.raises(TwoLayerNetError) as caught:
         Trainer(Network(2, 2, 2), **options)
     assert caught.value.status_name == "TLN_INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize(
+    "option, value, word",
+    [
+        ("learning_rate", "0.1", "learning_rate must be a number, not str"),
+        ("momentum", None, "momentum must be a number, not NoneType"),
+        ("weight_decay", np.zeros(2), "weight_decay must be a number, not ndarray"),
+        ("shuffle", "no", "shuffle must be True or False, not 'no'"),
+        ("drop_last", None, "drop_last must be True or False, not None"),
+        ("batch_size", 1.5, "batch_size must be an integer, not float"),
+        ("seed", "x", "seed must be an integer, not str"),
+    ],
+)
+def test_options_of_a_wrong_type_are_named(option, value, word):
+    with pytest.raises(TypeError, match=word):
+        Trainer(Network(2, 2, 2), **{option: value})
+
+
+def test_wrong_arguments_change_nothing():
+    trainer = Trainer(Network(20, 8, 2))
+    with pytest.raises(TypeError, match="callback must be callable, not str"):
+        trainer.fit(Dataset(*problem()), 1, "callback")
+    assert trainer.position == (0, 0)
+    for rate, error in [("x", TypeError), (None, TypeError), (10**400, ValueError), (-1, ValueError)]:
+        with pytest.raises(error, match="learning_rate"):
+            trainer.set_learning_rate(rate)
+    with pytest.raises(TypeError, match="stop must be an integer"):
+        Dataset(*problem()).features(2, "a")
 
 
 def test_a_callbacks_exception_comes_out_and_training_goes_on():

@@ -29,8 +29,11 @@ final class CPUEngine: Engine {
   }
 
   /// An engine with all parameters zero. `threads` is a limit; 0 lets the engine choose.
-  static func make(_ shape: Shape, threads: Int) throws(Failure) -> CPUEngine {
-    try make(shape, threads: threads, try InstructionSet.chosen())
+  static func make(_ shape: Shape, index: Int = 0, threads: Int) throws(Failure) -> any Engine {
+    guard index == 0 else {
+      throw Failure(.noDevice, "device_index is \(index), but the cpu has only 0")
+    }
+    return try make(shape, threads: threads, try InstructionSet.chosen())
   }
 
   /// The same with the kernels for one instruction set, which the processor must have.

@@ -50,6 +50,8 @@ final class CPUOptimizer: Job, Optimizer {
     return CPUOptimizer(engine, sgd, momentum: momentum, workspace: workspace)
   }
 
+  func stepsAtOnce(batchSize: Int) -> Int { 16 }
+
   func readMomentum(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) {
     momentum.read(parameter, into: values)
   }

@@ -20,8 +20,10 @@ from .dataset import Dataset
 from .devices import DeviceInfo, describe_device, resolve_device
 from .errors import (
     Cancelled,
+    ForbiddenFileError,
     InputOutputError,
     InvalidArgumentError,
+    MissingFileError,
     OutOfMemoryError,
     TwoLayerNetError,
 )
@@ -38,8 +40,10 @@ __all__ = [
     "Dataset",
     "DeviceInfo",
     "Evaluation",
+    "ForbiddenFileError",
     "InputOutputError",
     "InvalidArgumentError",
+    "MissingFileError",
     "Network",
     "OutOfMemoryError",
     "Progress",
@@ -62,4 +66,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "TwoLayerNetClassifier", "plots"])
+    own = [name for name in globals() if name.startswith("__")]
+    return sorted({*__all__, *own, "TwoLayerNetClassifier", "plots"})

@@ -33,16 +33,28 @@ def _from_dlpack(values: Any, name: str) -> npt.NDArray[Any]:
         is_on_host = values.__dlpack_device__()[0] in _HOST_DEVICES
         array = np.from_dlpack(values) if is_on_host else None
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise TypeError(f"{name} cannot be read through DLPack: {error}") from None
+        array = _from_array_method(values)
+        if array is None:
+            raise TypeError(f"{name} cannot be read through DLPack: {error}") from None
     if array is None:
         raise TypeError(f"{name} must be in the memory of the CPU: move it there first, as with .cpu()")
     return array
 
 
+def _from_array_method(values: Any) -> npt.NDArray[Any] | None:
+    """What a type gives NumPy by itself: older PyTorch has bools, but not through DLPack."""
+    if not hasattr(values, "__array__"):
+        return None
+    try:
+        return np.asarray(values)
+    except Exception:  # whatever that type says
+        return None
+
+
 def feature_rows(values: Any) -> npt.NDArray[Any]:
     """Features as [rows, columns] of uint8 or float32 whose elements within a row are adjacent.
 
-    Axes after the first are flattened. Such arrays are not copied; others once.
+    Axes after the first are flattened. Such arrays are not copied; others once, to float32.
     """
     array = as_array(values, "features")
     if array.dtype.kind not in "uifb":
@@ -52,11 +64,6 @@ def feature_rows(values: Any) -> npt.NDArray[Any]:
     if 0 in array.shape:
         raise ValueError(f"features are empty: their shape is {array.shape}")
     if array.dtype != np.uint8 and array.dtype != np.float32:
-        if array.dtype.kind != "f":
-            raise TypeError(
-                f"features of {array.dtype} are ambiguous: uint8 means 0 to 255 and is divided by 255, "
-                "float32 is taken as it is; convert them to one of the two"
-            )
         array = packed_floats(array)
     array = array.reshape(array.shape[0], -1)
     size = array.itemsize
@@ -87,9 +94,9 @@ def float_rows(values: Any, columns: int) -> npt.NDArray[np.float32]:
 
 
 def label_values(labels: Any, rows: int) -> npt.NDArray[Any]:
-    """Labels as a packed array of uint8, int32 or int64; other integers become int64."""
+    """Labels as a packed array of uint8, int32 or int64; other integers, and bools, become int64."""
     array = as_array(labels, "labels")
-    if array.dtype.kind not in "ui":
+    if array.dtype.kind not in "uib":
         raise TypeError(f"labels must be integers, not {array.dtype}")
     if array.shape != (rows,):
         raise ValueError(f"labels must have the shape ({rows},), one for each row, not {array.shape}")

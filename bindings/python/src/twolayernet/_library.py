@@ -25,7 +25,7 @@ from ctypes import (
 )
 from typing import Any
 
-from .errors import BY_STATUS, TwoLayerNetError
+from .errors import BY_REASON, BY_STATUS, InputOutputError, TwoLayerNetError
 
 __version__ = "0.1.0"
 
@@ -220,6 +220,8 @@ def check(status: int) -> None:
         return
     message = lib.tln_last_error().decode("utf-8", "replace")
     kind = BY_STATUS.get(status, TwoLayerNetError)
+    if kind is InputOutputError:
+        kind = BY_REASON.get(message.rsplit(": ", 1)[-1], kind)
     raise kind(message, status, lib.tln_status_name(status).decode())
 
 
@@ -246,6 +248,25 @@ def int64(name: str, value: Any) -> int:
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{name} is {number}, which is beyond 64 bits")
     return int(number)
+
+
+def real(name: str, value: Any) -> float:
+    """A number that C takes as a double; what the library thinks of it is the library's business."""
+    if not isinstance(value, str) and hasattr(value, "__float__"):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass  # such as an array of several numbers
+        except OverflowError:
+            raise ValueError(f"{name} is too large") from None
+    raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """A truth value; the text "no" is none."""
+    if isinstance(value, (str, bytes)) or value is None:
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
 
 
 def seed64(seed: int) -> int:

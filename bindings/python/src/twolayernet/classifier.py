@@ -54,7 +54,7 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
     random_state : int, RandomState or None, default None
         An int is the seed itself: the network is ``Network(..., seed=random_state)`` and so PyTorch's
         after ``torch.manual_seed(random_state)``.
-    device : {"auto", "cpu", "cuda", "mps"}, default "auto"
+    device : {"auto", "cpu", "cuda", "cuda:1", ..., "mps"}, default "auto"
     threads : int, default 0
         As for `Network`. Never changes a result.
     callback : callable, optional
@@ -148,12 +148,18 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
         indices = self._indices(labels)
         validation = None
         if self.early_stopping:
-            split = train_test_split(
-                np.arange(len(indices)),
-                test_size=self.validation_fraction,
-                random_state=self._seed % 2**32,
-                stratify=indices,
-            )
+            try:
+                split = train_test_split(
+                    np.arange(len(indices)),
+                    test_size=self.validation_fraction,
+                    random_state=self._seed % 2**32,
+                    stratify=indices,
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"early_stopping cannot keep {self.validation_fraction} of the samples out, "
+                    f"some of each class: {error}"
+                ) from None
             kept, held = (np.sort(part) for part in split)
             validation = Dataset(features[held], indices[held])
             features, indices = features[kept], indices[kept]
@@ -237,7 +243,8 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
         """Labels as positions in classes_."""
         unknown = np.setdiff1d(labels, self.classes_)
         if len(unknown) > 0:
-            raise ValueError(f"y contains {unknown[0]!r}, which is none of the classes {self.classes_}")
+            first = unknown.tolist()[0]
+            raise ValueError(f"y contains {first!r}, which is none of the classes {self.classes_}")
         return np.searchsorted(self.classes_, labels).astype(np.int64)
 
     def _check_parameters(self) -> None:
@@ -246,6 +253,8 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
             value = getattr(self, name)
             if not isinstance(value, numbers.Integral) or value < least:
                 raise ValueError(f"{name} is {value!r}, but must be an integer of at least {least}")
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(f"callback must be callable, not {type(self.callback).__name__}")
         if self.early_stopping and not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"validation_fraction is {self.validation_fraction}, but must be between 0 and 1"

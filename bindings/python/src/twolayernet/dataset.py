@@ -11,6 +11,7 @@ import numpy as np
 from ._arrays import feature_rows, label_values
 from ._handle import Handle, Owner
 from ._library import DatasetOptions, check, int64, lib, path_bytes
+from .errors import TwoLayerNetError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,14 +23,16 @@ _LABEL_TYPES = {np.dtype(np.uint8): 0, np.dtype(np.int32): 1, np.dtype(np.int64)
 class Dataset(Owner):
     """Rows of features, with or without labels; never changes after its creation.
 
+    Datasets can be pickled and copied: the values travel.
+
     Parameters
     ----------
     features : array_like, [rows, ...]
-        uint8 (used as value / 255, as torchvision's ToTensor does) or floating point (used as float32;
-        finite). Axes after the first are flattened. A NumPy array, or anything that shares its memory
-        by ``__array_interface__`` or DLPack (such as a tensor of PyTorch's on the CPU).
+        uint8 is used as value / 255, as torchvision's ToTensor does; every other type of number as the
+        float32 that it is. Finite. Axes after the first are flattened. A NumPy array, or anything that
+        shares its memory by ``__array_interface__`` or DLPack (such as a tensor of PyTorch's on the CPU).
     labels : array_like of integers, [rows], optional
-        Classes, counted from 0, of any integer type.
+        Classes, counted from 0, of any integer type, or bools.
     copy : bool, default False
         uint8 and float32 arrays whose rows are contiguous are borrowed, not copied: do not change them
         while the dataset is in use, or have them copied. Others are copied once in any case.
@@ -37,8 +40,7 @@ class Dataset(Owner):
     Raises
     ------
     TypeError
-        For features that are no numbers, or integers other than uint8 (is 255 white or 255.0?); labels
-        that are no integers; arrays on a GPU.
+        For features that are no real numbers; labels that are no integers; arrays on a GPU.
     ValueError
         For arrays of a wrong shape, labels that are negative or above 2**24, features that are not
         finite.
@@ -177,8 +179,19 @@ class Dataset(Owner):
             check(lib.tln_dataset_read(self._handle, first, count, None, values.ctypes.data))
         return values
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        handle = self._handle
+        assert isinstance(handle, _DatasetHandle)
+        features = self.features() if handle.borrowed is None else handle.borrowed
+        try:
+            labels = self.labels()
+        except TwoLayerNetError:
+            labels = None
+        return type(self), (features, labels)
+
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
-        first, last, _ = slice(int64("start", start), stop).indices(self._shape[0])
+        end = None if stop is None else int64("stop", stop)
+        first, last, _ = slice(int64("start", start), end).indices(self._shape[0])
         return first, max(last - first, 0)
 
     def __repr__(self) -> str:

@@ -27,7 +27,7 @@ class DeviceInfo(NamedTuple):
     instruction_set : str
         cpu: "baseline", "avx2", "avx512" or "neon"; others "".
     reason : str
-        Why it is not available; "" if it is.
+        Why it is not available, or why "auto" passes it over; "" otherwise.
     """
 
     device: str
@@ -46,6 +46,16 @@ def device_number(device: str) -> int:
     return _NUMBERS[device]
 
 
+def device_and_index(device: str) -> tuple[int, int]:
+    """The C interface's number of a device, and which of several it is: "cuda:1" is the second."""
+    kind, colon, index = device.partition(":") if isinstance(device, str) else (device, "", "")
+    if not colon:
+        return device_number(kind), 0
+    if kind not in ("cuda", "mps") or not (index.isascii() and index.isdigit()) or int(index) >= 2**31:
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:1, ..., or mps, not {device!r}")
+    return device_number(kind), int(index)
+
+
 def device_name(number: int) -> str:
     """The name of a device."""
     return str(lib.tln_device_name(number).decode())
@@ -57,7 +67,8 @@ def resolve_device(device: str = "auto") -> str:
     Parameters
     ----------
     device : {"auto", "cpu", "cuda", "mps"}, default "auto"
-        "auto" leads to cuda if available, else mps, else cpu.
+        "auto" leads to cuda if available, else mps, else cpu; in this version always to cpu, because
+        the others have not been run on their hardware yet.
 
     Returns
     -------

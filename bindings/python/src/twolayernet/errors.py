@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Final
 
 CANCELLED: Final = 8
@@ -35,6 +37,14 @@ class InputOutputError(TwoLayerNetError, OSError):
     """The operating system refused a file; also an OSError."""
 
 
+class MissingFileError(InputOutputError, FileNotFoundError):
+    """A file, or the directory it should come into, is not there; also a FileNotFoundError."""
+
+
+class ForbiddenFileError(InputOutputError, PermissionError):
+    """A file or directory may not be read or written; also a PermissionError."""
+
+
 class OutOfMemoryError(TwoLayerNetError, MemoryError):
     """Memory, or another resource of the system, ran out; also a MemoryError."""
 
@@ -42,6 +52,12 @@ class OutOfMemoryError(TwoLayerNetError, MemoryError):
 class Cancelled(TwoLayerNetError):
     """Training was ended by ``Trainer.cancel``; the network keeps the last finished step."""
 
+
+# What the operating system says at the end of a message, where Python has a class of its own for it.
+BY_REASON: Final[dict[str, type[InputOutputError]]] = {
+    os.strerror(errno.ENOENT): MissingFileError,
+    os.strerror(errno.EACCES): ForbiddenFileError,
+}
 
 # Statuses that Python has a word for; the others are TwoLayerNetError itself.
 BY_STATUS: Final[dict[int, type[TwoLayerNetError]]] = {

@@ -13,7 +13,7 @@ from ._arrays import as_array, float_rows, packed_floats
 from ._handle import Handle, Owner
 from ._library import EvaluationStruct, NetworkOptions, check, int64, lib, path_bytes, seed64, sized
 from .dataset import Dataset
-from .devices import device_name, device_number
+from .devices import device_and_index, device_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,7 +32,7 @@ class Evaluation(NamedTuple):
 def _options(device: str, threads: int) -> NetworkOptions:
     options = NetworkOptions()
     lib.tln_network_options_init(ctypes.byref(options))
-    options.device = device_number(device)
+    options.device, options.device_index = device_and_index(device)
     threads = int64("threads", threads)
     if not 0 <= threads <= 1024:
         raise ValueError(f"threads is {threads}, but must be 0 (choose) to 1024")
@@ -52,8 +52,9 @@ class Network(Owner):
         The sizes of the layers, 1 to 2**24 each.
     seed : int, default 0
         As for ``torch.manual_seed``; a negative one counts as its two's complement.
-    device : {"auto", "cpu", "cuda", "mps"}, default "auto"
-        "auto" takes cuda if available, else mps, else cpu.
+    device : {"auto", "cpu", "cuda", "cuda:1", ..., "mps"}, default "auto"
+        "cuda:1" is the second of several. "auto" takes cuda if available, else mps, else cpu; in this
+        version always cpu, because the others have not been run on their hardware yet.
     threads : int, default 0
         The most threads the cpu uses; 0 leaves the choice to the library. Never changes a result.
 
@@ -138,7 +139,10 @@ class Network(Owner):
         -------
         Network
         """
-        data = bytes(data)
+        try:
+            data = bytes(memoryview(data))
+        except TypeError:
+            raise TypeError(f"data must be the bytes of a file, not {type(data).__name__}") from None
         handle = ctypes.c_void_p()
         options = _options(device, threads)
         check(lib.tln_network_load_memory(data, len(data), ctypes.byref(options), ctypes.byref(handle)))
@@ -298,13 +302,17 @@ class Network(Owner):
         TypeError, ValueError
             For anything else.
         """
+        array = self._parameter_values(name, values)
+        check(lib.tln_network_set_parameter(self._handle, name.encode(), array.ctypes.data, array.size))
+
+    def _parameter_values(self, name: str, values: Any) -> npt.NDArray[np.float32]:
+        """Values that the parameter can take."""
         array = as_array(values, name)
         if array.shape != self.parameter_shape(name):
             raise ValueError(f"{name} has the shape {self.parameter_shape(name)}, not {array.shape}")
         if array.dtype.kind not in "uif":
             raise TypeError(f"{name} must be numbers, not {array.dtype}")
-        array = packed_floats(array)
-        check(lib.tln_network_set_parameter(self._handle, name.encode(), array.ctypes.data, array.size))
+        return packed_floats(array)
 
     def state_dict(self) -> dict[str, npt.NDArray[np.float32]]:
         """Copies of all parameters by name.
@@ -329,12 +337,19 @@ class Network(Owner):
         KeyError
             If the names are not exactly `PARAMETERS`.
         TypeError, ValueError
-            As for `set_parameter`; the parameters before that one have been replaced.
+            As for `set_parameter`; then no parameter has been replaced.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping of names to arrays, not {type(state).__name__}")
         if set(state) != set(self.PARAMETERS):
-            raise KeyError(f"the keys must be {', '.join(self.PARAMETERS)}, not {', '.join(state)}")
-        for name, values in state.items():
-            self.set_parameter(name, values)
+            names = ", ".join(map(str, state)) or "none"
+            raise KeyError(f"the keys must be {', '.join(self.PARAMETERS)}, not {names}")
+        arrays = {name: self._parameter_values(name, state[name]) for name in self.PARAMETERS}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} is not finite everywhere")
+        for name, array in arrays.items():
+            self.set_parameter(name, array)
 
     def logits(self, features: Any) -> npt.NDArray[np.float32]:
         """The outputs before the softmax.

@@ -121,10 +121,10 @@ def confusion(
 
     Parameters
     ----------
-    labels, predicted : array_like of integers, [rows]
-        What the rows are, and what they were taken for, counted from 0.
+    labels, predicted : array_like of integers or of text, [rows]
+        What the rows are, and what they were taken for; integers count classes from 0.
     classes : sequence, optional
-        Names of the classes.
+        The classes in the order in which to draw them: names of the integers, or all the texts.
     ax : Axes, optional
         Where to draw.
 
@@ -134,24 +134,19 @@ def confusion(
 
     Raises
     ------
+    TypeError
+        For labels that are neither integers nor text.
     ValueError
-        For labels of different shapes, negative ones, or more classes than names.
+        For labels of different shapes, negative ones, or such as `classes` has no name for.
     """
     actual, answered = as_array(labels, "labels"), as_array(predicted, "predicted")
     if actual.shape != answered.shape or actual.ndim != 1 or len(actual) == 0:
         raise ValueError(
             f"labels and predicted must have one shape [rows], not {actual.shape} and {answered.shape}"
         )
-    if actual.dtype.kind not in "ui" or answered.dtype.kind not in "ui":
-        raise TypeError(f"labels and predicted must be integers, not {actual.dtype} and {answered.dtype}")
-    if min(actual.min(), answered.min()) < 0:
-        raise ValueError("labels must not be negative")
-    count = int(max(actual.max(), answered.max())) + 1
-    if classes is not None and len(classes) < count:
-        raise ValueError(f"there are {count} classes, but {len(classes)} names of classes")
-    names = list(range(count)) if classes is None else list(classes)
+    names, actual, answered = _counted(actual, answered, classes)
     matrix = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(matrix, (actual.astype(np.int64), answered.astype(np.int64)), 1)
+    np.add.at(matrix, (actual, answered), 1)
     # Colours are shares of each row, so that rare classes show as well as frequent ones.
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     if ax is None:
@@ -162,11 +157,36 @@ def confusion(
         colour = "white" if shares[row, column] > 0.5 else "black"
         ax.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=8)
     ax.set(xlabel="predicted", ylabel="label")
-    ax.set_xticks(range(len(names)), [str(name) for name in names])
-    ax.set_yticks(range(len(names)), [str(name) for name in names])
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names)
     accuracy = np.trace(matrix) / matrix.sum()
     ax.set_title(f"{100 * accuracy:.2f} % of {matrix.sum()} right")
     return ax
+
+
+def _counted(
+    actual: npt.NDArray[Any], answered: npt.NDArray[Any], classes: Sequence[Any] | None
+) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Names of the classes, and labels that count them from 0."""
+    both = np.concatenate([actual, answered])
+    if both.dtype.kind in "US" or (both.dtype.kind == "O" and all(isinstance(label, str) for label in both)):
+        known = np.unique(both.astype(str)).tolist() if classes is None else [str(name) for name in classes]
+        unknown = set(both.astype(str).tolist()) - set(known)
+        if unknown:
+            raise ValueError(f"there is a label {min(unknown)!r}, which is none of the classes {known}")
+        indices = np.array([known.index(str(label)) for label in both], np.int64)
+        return known, indices[: len(actual)], indices[len(actual) :]
+    if actual.dtype.kind not in "uib" or answered.dtype.kind not in "uib":
+        raise TypeError(
+            f"labels and predicted must be integers or text, not {actual.dtype} and {answered.dtype}"
+        )
+    if both.min() < 0:
+        raise ValueError("labels must not be negative")
+    count = int(both.max()) + 1
+    if classes is not None and len(classes) < count:
+        raise ValueError(f"there are {count} classes, but {len(classes)} names of classes")
+    names = [str(name) for name in (range(count) if classes is None else classes)]
+    return names, actual.astype(np.int64), answered.astype(np.int64)
 
 
 def weights(

@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple
 from ._arrays import float_rows, label_values
 from ._handle import Handle, Owner
 from ._interruption import Interruption
-from ._library import ProgressCallback, TrainerOptions, check, int64, lib, path_bytes, seed64
+from ._library import ProgressCallback, TrainerOptions, check, flag, int64, lib, path_bytes, real, seed64
 from .dataset import Dataset
 from .network import Network, handle_of
 
@@ -95,15 +95,15 @@ class Trainer(Owner):
             raise TypeError(f"network must be a twolayernet.Network, not {type(network).__name__}")
         options = TrainerOptions()
         lib.tln_trainer_options_init(ctypes.byref(options))
-        options.learning_rate = learning_rate
-        options.momentum = momentum
-        options.dampening = dampening
-        options.weight_decay = weight_decay
-        options.nesterov = bool(nesterov)
-        options.maximize = bool(maximize)
+        options.learning_rate = real("learning_rate", learning_rate)
+        options.momentum = real("momentum", momentum)
+        options.dampening = real("dampening", dampening)
+        options.weight_decay = real("weight_decay", weight_decay)
+        options.nesterov = flag("nesterov", nesterov)
+        options.maximize = flag("maximize", maximize)
         options.batch_size = int64("batch_size", batch_size)
-        options.shuffle = bool(shuffle)
-        options.drop_last = bool(drop_last)
+        options.shuffle = flag("shuffle", shuffle)
+        options.drop_last = flag("drop_last", drop_last)
         options.seed = seed64(seed)
         handle = ctypes.c_void_p()
         check(lib.tln_trainer_create(network._handle, ctypes.byref(options), ctypes.byref(handle)))
@@ -151,6 +151,8 @@ class Trainer(Owner):
         """
         data = handle_of(dataset)
         epochs = int64("epochs", epochs)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable, not {type(callback).__name__}")
         last = self.position[0] + epochs
         raised: list[BaseException] = []
 
@@ -216,13 +218,14 @@ class Trainer(Owner):
         Parameters
         ----------
         learning_rate : float
-            Finite and not negative, else ValueError.
+            Finite and not negative, else ValueError; TypeError for what is no number.
         """
-        check(lib.tln_trainer_set_learning_rate(self._handle, learning_rate))
+        rate = real("learning_rate", learning_rate)
+        check(lib.tln_trainer_set_learning_rate(self._handle, rate))
 
     @property
     def position(self) -> tuple[int, int]:
-        """Finished epochs, and finished steps of the epoch after those."""
+        """Finished epochs, and finished steps of the epoch after those; from any thread, also in training."""
         epochs, steps = ctypes.c_int64(), ctypes.c_int64()
         check(lib.tln_trainer_get_position(self._handle, ctypes.byref(epochs), ctypes.byref(steps)))
         return epochs.value, steps.value

@@ -1,0 +1,93 @@
+/*
+ * The dialect in which the GPU kernels are written: what CUDA, Metal and the tests' emulator call
+ * differently. The emulator brings its own definitions (Tests/TestSupport/Emulator) and sets
+ * TLNG_EMULATED.
+ *
+ * A kernel is written for a whole group of threads. What is outside of TLNG_EACH_THREAD is the same for
+ * all of them; a block of TLNG_EACH_THREAD(t) is what thread t does between two barriers, and ends with
+ * one. What a thread keeps from one such block to the next is a TLNG_OWN array. tlng_read_four reads four
+ * neighbours in shared memory at once, whose index is a multiple of four.
+ *
+ * Nothing may be contracted, reassociated or approximated: a product is rounded unless it is within
+ * tlng_fma, and a division is IEEE's.
+ */
+#ifndef TLN_GPU_DIALECT_H
+#define TLN_GPU_DIALECT_H
+
+#include "step.h"
+
+#if defined(__METAL_VERSION__)
+
+#include <metal_stdlib>
+#pragma METAL fp math_mode(safe)
+#pragma METAL fp contract(off)
+
+struct tlng_place {
+  int group, groups, index;
+};
+
+#define TLNG_KERNEL(name)                                           \
+  kernel void name(constant tlng_step &s [[buffer(0)]],             \
+                   uint tlng_group [[threadgroup_position_in_grid]], \
+                   uint tlng_groups [[threadgroups_per_grid]],       \
+                   uint tlng_thread [[thread_position_in_threadgroup]])
+#define TLNG_BEGIN const tlng_place place = {int(tlng_group), int(tlng_groups), int(tlng_thread)}
+#define TLNG_FUNCTION static inline
+#define TLNG_CALLED static
+#define TLNG_STEP constant tlng_step &
+#define TLNG_PLACE tlng_place
+#define TLNG_GLOBAL(type) device type *
+#define TLNG_SHARED(type, name, count) threadgroup type name[count]
+#define TLNG_SHARED_POINTER(type) threadgroup type *
+#define TLNG_BARRIER() \
+  metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup | metal::mem_flags::mem_device)
+#define TLNG_UNROLL _Pragma("clang loop unroll(full)")
+#define TLNG_ROLL _Pragma("clang loop unroll(disable)")
+
+typedef metal::float4 tlng_four;
+
+TLNG_FUNCTION tlng_four tlng_read_four(threadgroup const float *at) {
+  return *(threadgroup const metal::float4 *)at;
+}
+TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return metal::fma(a, b, c); }
+TLNG_FUNCTION unsigned tlng_bits(float x) { return as_type<unsigned>(x); }
+TLNG_FUNCTION float tlng_float(unsigned bits) { return as_type<float>(bits); }
+
+#elif !defined(TLNG_EMULATED)
+
+struct tlng_place {
+  int group, groups, index;
+};
+
+/* Two groups at least fit a multiprocessor: while one waits for memory the other computes. */
+#define TLNG_KERNEL(name) \
+  extern "C" __global__ void __launch_bounds__(TLNG_THREADS, 2) name(const tlng_step s)
+#define TLNG_BEGIN const tlng_place place = {(int)blockIdx.x, (int)gridDim.x, (int)threadIdx.x}
+#define TLNG_FUNCTION static __device__ __forceinline__
+#define TLNG_CALLED static __device__ __noinline__
+#define TLNG_STEP const tlng_step &
+#define TLNG_PLACE tlng_place
+#define TLNG_GLOBAL(type) type *
+#define TLNG_SHARED(type, name, count) __shared__ __align__(16) type name[count]
+#define TLNG_SHARED_POINTER(type) type *
+#define TLNG_BARRIER() __syncthreads()
+#define TLNG_UNROLL _Pragma("unroll")
+#define TLNG_ROLL _Pragma("unroll 1")
+
+typedef float4 tlng_four;
+
+TLNG_FUNCTION tlng_four tlng_read_four(const float *at) { return *(const float4 *)at; }
+TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+TLNG_FUNCTION unsigned tlng_bits(float x) { return __float_as_uint(x); }
+TLNG_FUNCTION float tlng_float(unsigned bits) { return __uint_as_float(bits); }
+
+#endif
+
+#if !defined(TLNG_EMULATED)
+#define TLNG_EACH_THREAD(t) \
+  for (int t = place.index, tlng_once = 1; tlng_once; tlng_once = 0, TLNG_BARRIER())
+#define TLNG_OWN(type, name, count) type name[count]
+#define TLNG_MINE(name, t) name
+#endif
+
+#endif

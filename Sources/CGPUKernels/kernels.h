@@ -1,0 +1,151 @@
+/*
+ * The kernels. A training step is hidden, output and update. Products of large networks are done in tiles
+ * by kernels of their own, at those places:
+ *
+ *   hidden or hidden_tiled, logits_tiled, output, hidden_gradient_tiled, update_tiled, update
+ *
+ * and inference is that up to output. Which of them, and in how many groups, is decided in GPUPlan.swift;
+ * every kernel is right with any number of groups.
+ */
+#include "biases.h"
+#include "dialect.h"
+#include "elementwise.h"
+#include "hidden.h"
+#include "orders.h"
+#include "output.h"
+#include "tiles.h"
+#include "update.h"
+
+/* Says that a step has begun, to the kernels after this one. */
+TLNG_FUNCTION void tlng_begin_step(TLNG_STEP s, TLNG_PLACE place, tlng_int step) {
+  if (place.group != 0 || !s.state) return;
+  TLNG_EACH_THREAD(t) {
+    if (t == 0) {
+      TLNG_GLOBAL(tlng_state) state = s.state;
+      state[0].begun = (unsigned)step + 1;
+    }
+  }
+}
+
+TLNG_KERNEL(tlng_hidden) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, features, TLNG_HIDDEN_FEATURES);
+  TLNG_SHARED(float, partial, TLNG_THREADS * TLNG_HIDDEN_ROWS);
+  const tlng_int step = tlng_current_step(s, true);
+  if (step < 0) return;
+  tlng_begin_step(s, place, step);
+  const tlng_matrix x = tlng_features(s, step);
+  if (tlng_is_small(s.batch, s.hidden, s.inputs)) {
+    tlng_hidden_dots(s, place, x);
+    return;
+  }
+  const int rows = TLNG_HIDDEN_ROWS_OF_TILE >> tlng_panels_at_once((int)s.inputs);
+  const int across = (int)tlng_parts(s.hidden, TLNG_HIDDEN_UNITS);
+  TLNG_ROLL
+  for (int tile = place.group;; tile += place.groups) {
+    const tlng_int row = (tlng_int)(tile / across) * rows;
+    if (row >= s.rows) break;
+    tlng_hidden_tile(s, place, x, row, tile % across * TLNG_HIDDEN_UNITS, features, partial);
+  }
+}
+
+TLNG_KERNEL(tlng_output) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, space, TLNG_ROW_SPACE);
+  const tlng_int step = tlng_current_step(s, false);
+  if (step < 0) return;
+  TLNG_ROLL
+  for (tlng_int row = place.group; row < s.rows; row += place.groups) {
+    if (!(s.tiled & TLNG_LOGITS)) tlng_row_logits(s, place, row, space);
+    if (s.labels) tlng_row_loss(s, place, step, row, space);
+    if (s.d_h && !(s.tiled & TLNG_HIDDEN_GRADIENT)) tlng_row_hidden_gradient(s, place, row);
+  }
+}
+
+TLNG_KERNEL(tlng_update) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, a, TLNG_UPDATE_SPACE);
+  TLNG_SHARED(float, b, TLNG_UPDATE_SPACE);
+  TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
+  tlng_finish_step(s, place, a, b, space);
+}
+
+TLNG_KERNEL(tlng_hidden_tiled) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
+  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
+  const tlng_int step = tlng_current_step(s, true);
+  if (step < 0) return;
+  tlng_begin_step(s, place, step);
+  tlng_product x;
+  x.a = tlng_features(s, step);
+  x.b = tlng_floats(s.w1, s.hidden);
+  x.k_is_row_of_a = false;
+  x.k_is_row_of_b = true;
+  x.rows = s.rows;
+  x.columns = s.hidden;
+  x.terms = s.inputs;
+  tlng_end end = tlng_nothing();
+  end.bias = s.b1;
+  end.rectifies = true;
+  end.c = s.h;
+  tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
+}
+
+TLNG_KERNEL(tlng_logits_tiled) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
+  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
+  if (tlng_current_step(s, false) < 0) return;
+  tlng_product x;
+  x.a = tlng_floats(s.h, s.hidden);
+  x.b = tlng_floats(s.w2, s.hidden);
+  x.k_is_row_of_a = false;
+  x.k_is_row_of_b = false;
+  x.rows = s.rows;
+  x.columns = s.outputs;
+  x.terms = s.hidden;
+  tlng_end end = tlng_nothing();
+  end.bias = s.b2;
+  end.c = s.logits;
+  tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
+}
+
+TLNG_KERNEL(tlng_hidden_gradient_tiled) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
+  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
+  if (tlng_current_step(s, false) < 0) return;
+  tlng_product x;
+  x.a = tlng_floats(s.d_logits, s.outputs);
+  x.b = tlng_floats(s.w2, s.hidden);
+  x.k_is_row_of_a = false;
+  x.k_is_row_of_b = true;
+  x.rows = s.rows;
+  x.columns = s.hidden;
+  x.terms = s.outputs;
+  tlng_end end = tlng_nothing();
+  end.mask = s.h;
+  end.c = s.d_h;
+  tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
+}
+
+/* Both layers' weights, as far as they are in `tiled`, if the loss is finite. */
+TLNG_KERNEL(tlng_update_tiled) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
+  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
+  TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
+  const tlng_int step = tlng_current_step(s, false);
+  if (step < 0 || !tlng_is_finite(tlng_mean_loss(s.target, s.rows, place, space))) return;
+  TLNG_ROLL
+  for (int layer = 1; layer <= 2; layer++) {
+    if (s.tiled & (layer == 1 ? TLNG_W1 : TLNG_W2)) {
+      const tlng_weights w = layer == 1 ? tlng_hidden_weights(s, step) : tlng_output_weights(s);
+      tlng_end end = tlng_nothing();
+      end.p = w.p;
+      end.v = w.v;
+      tlng_all_tiles(tlng_gradient_of(s, w), end, tlng_optimizer(s, step), place, a, b);
+    }
+  }
+}

@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""What has to be seen on an NVIDIA card: that it trains the same network as the cpu, and how fast.
+
+    cuda.py [--mnist DIRECTORY] [--pytorch PYTHON] [--device cuda:1] [--quick] [--output FILE]
+
+Without a card it says so, writes nothing and ends with status 1. `make test-cuda` runs the conformance tests
+first. PYTHON is one that has PyTorch for CUDA; without it, its part of the report is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT / "bindings/python/src"), str(ROOT / "Tests")]
+os.environ.setdefault("TWOLAYERNET_LIBRARY", str(ROOT / "dist/libtwolayernet.so"))
+
+import numpy as np  # noqa: E402
+import twolayernet  # noqa: E402
+from conftest_data import places  # noqa: E402
+
+# Float32 multiply-adds that a multiprocessor begins in a cycle, by compute capability: the CUDA C++
+# Programming Guide's table of arithmetic instructions.
+LANES = {(6, 0): 64, (7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
+# CUdevice_attribute
+CLOCK, PROCESSORS, MEMORY_CLOCK, BUS_WIDTH, MAJOR, MINOR = 13, 16, 36, 37, 75, 76
+
+
+@dataclasses.dataclass
+class Card:
+    """What the driver says of a card; rates at its highest clocks."""
+
+    driver: str
+    capability: tuple[int, int]
+    flops: float
+    bytes: float
+
+    @classmethod
+    def of(cls, index: int) -> Card:
+        cuda = ctypes.CDLL("libcuda.so.1")
+        cuda.cuInit(0)
+        version = ctypes.c_int()
+        cuda.cuDriverGetVersion(ctypes.byref(version))
+
+        def get(attribute: int) -> int:
+            value = ctypes.c_int()
+            if cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, index) != 0:
+                sys.exit(f"the driver does not tell attribute {attribute}")
+            return value.value
+
+        capability = (get(MAJOR), get(MINOR))
+        flops = 2 * LANES.get(capability, 128) * get(PROCESSORS) * get(CLOCK) * 1e3
+        # Two transfers a clock.
+        memory = 2 * get(MEMORY_CLOCK) * 1e3 * get(BUS_WIDTH) / 8
+        return cls(f"{version.value // 1000}.{version.value % 1000 // 10}", capability, flops, memory)
+
+
+@dataclasses.dataclass
+class Work:
+    """A network and a batch."""
+
+    inputs: int
+    hidden: int
+    outputs: int
+    batch: int
+
+    @property
+    def flops(self) -> int:
+        """Of a step: two products with the first layer's size, three with the second's."""
+        return 2 * self.batch * self.hidden * (2 * self.inputs + 3 * self.outputs)
+
+    @property
+    def bytes(self) -> int:
+        """That a step cannot do without: parameters and momentum, read and written, and the images."""
+        parameters = (self.inputs + 1) * self.hidden + (self.hidden + 1) * self.outputs
+        return 16 * parameters + self.batch * self.inputs
+
+    def floor(self, card: Card) -> float:
+        """Seconds of a step that arithmetic and memory alone would take."""
+        return max(self.flops / card.flops, self.bytes / card.bytes)
+
+
+def find_mnist(named: pathlib.Path | None) -> pathlib.Path | None:
+    for place in [named] if named else places():
+        if any(place.glob("train-images-idx3-ubyte*")):
+            return place.resolve()
+    return None
+
+
+def images(directory: pathlib.Path | None, rows: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Images and labels, as bytes: MNIST's, or made up where that is not."""
+    if directory:
+        data = twolayernet.Dataset.open_mnist(directory)
+        pixels = np.rint(data.features(0, min(rows, len(data))) * 255)
+        return pixels.astype(np.uint8), data.labels(0, len(pixels)).astype(np.uint8), directory.name
+    noise = np.random.default_rng(0).integers(0, 256, (rows, 784), dtype=np.uint8)
+    return noise, (noise[:, :10].argmax(1)).astype(np.uint8), "noise of MNIST's size"
+
+
+def train(
+    data: tuple[np.ndarray, np.ndarray], work: Work, epochs: int, device: str, **options: float
+) -> tuple[twolayernet.Network, float]:
+    """A trained network, and the seconds that the training itself took."""
+    network = twolayernet.Network(work.inputs, work.hidden, work.outputs, seed=0, device=device)
+    trainer = twolayernet.Trainer(network, batch_size=work.batch, **options)
+    dataset = twolayernet.Dataset(*data)
+    begin = time.perf_counter()
+    trainer.fit(dataset, epochs=epochs)
+    return network, time.perf_counter() - begin
+
+
+def contents(network: twolayernet.Network, place: pathlib.Path) -> bytes:
+    """Of its file mnist.pth."""
+    network.save(place / "mnist.pth")
+    return (place / "mnist.pth").read_bytes()
+
+
+def torch_results(
+    python: str | None, data: tuple[np.ndarray, np.ndarray], directory: pathlib.Path | None, place: pathlib.Path, index: int
+) -> dict[str, float | str]:
+    """What PyTorch reaches on the same card, from a process of its own; empty without it."""
+    if not python:
+        return {}
+    np.savez(place / "data.npz", x=data[0], y=data[1])
+    command = [python, HERE / "cuda_torch.py", place / "data.npz", *([directory] if directory else [])]
+    # The card becomes the only one that PyTorch sees, also in the processes of the article's script.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    card = visible.split(",")[index] if visible else str(index)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "bindings/python/src"), "CUDA_VISIBLE_DEVICES": card}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        print(f"PyTorch is left out: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        return {}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def verdict(is_met: bool) -> str:
+    return "met" if is_met else "**missed**"
+
+
+def report(
+    info: twolayernet.DeviceInfo, card: Card, source: str, runs: dict[str, list[float]], same: bool, epochs: int,
+    steps: dict[str, int], works: dict[str, Work], torch: dict[str, float | str],
+) -> str:  # fmt: skip
+    """The text of CUDA.md."""
+    lines = [
+        "# The CUDA engine on a card",
+        "",
+        "Written by `make test-cuda`.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| card | {info.name}, compute capability {card.capability[0]}.{card.capability[1]} |",
+        f"| driver | for CUDA {card.driver} |",
+        f"| date | {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d} |",
+        f"| data | {source} |",
+        f"| `mnist.pth` after {epochs} epochs, cpu and cuda | {'the same bytes' if same else '**different**'} |",
+        "",
+        "The floor is what arithmetic at the card's highest clock, or its memory, would take alone: the larger.",
+        "",
+        "| network, batch | seconds (median) | steps | microseconds a step | floor | TFLOP/s | of the peak |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, work in works.items():
+        seconds = statistics.median(runs[name])
+        step = seconds / steps[name]
+        rate = work.flops / step
+        lines.append(
+            f"| {name} | {seconds:.3f} | {steps[name]} | {step * 1e6:.1f} | {work.floor(card) * 1e6:.1f} "
+            f"| {rate * 1e-12:.2f} | {100 * rate / card.flops:.0f} % |"
+        )
+    ours = statistics.median(runs["article"])
+    goals = [(f"{epochs} epochs of the article in less than 0.5 s", f"{ours:.3f} s", ours < 0.5)]
+    if torch:
+        tuned = float(torch["tuned_epoch"]) * epochs
+        goals.append(("5 times faster than the tuned loop in PyTorch", f"{tuned / ours:.1f} times", tuned >= 5 * ours))
+        if "article_epoch" in torch:
+            script = float(torch["article_epoch"]) * epochs
+            goals.append(("50 times faster than the article's script", f"{script / ours:.0f} times", script >= 50 * ours))
+        products = float(torch["products"])
+        large = statistics.median(runs["large"]) / steps["large"]
+        share = 100 * products / large
+        goals.append(("60 % of cuBLAS's float32 products, 784-4096-10, 8192 rows", f"{share:.0f} %", share >= 60))
+    lines += ["", "| goal | measured | |", "| --- | --- | --- |"]
+    lines += [f"| {what} | {measured} | {verdict(met)} |" for what, measured, met in goals]
+    lines += ["", f"PyTorch {torch['version']}, with the data on the card and an epoch as one CUDA graph." if torch else
+              "PyTorch for CUDA was not there (`BENCH_PYTORCH=python`)."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mnist", type=pathlib.Path)
+    parser.add_argument("--pytorch", help="a Python that has PyTorch for CUDA")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--quick", action="store_true", help="little work, to try this script")
+    parser.add_argument("--output", type=pathlib.Path, default=HERE / "CUDA.md")
+    parser.add_argument("--only-look", action="store_true", help="say whether there is a card, and end")
+    arguments = parser.parse_args()
+
+    info = twolayernet.describe_device("cuda")
+    if not info.available:
+        print(f"There is no card to test: {info.reason}. Nothing is written.", file=sys.stderr)
+        return 1
+    if arguments.only_look:
+        return 0
+    index = int(arguments.device.partition(":")[2] or 0)
+    card = Card.of(index)
+    epochs, rounds = (2, 1) if arguments.quick else (25, 5)
+    directory = find_mnist(arguments.mnist)
+    features, labels, source = images(directory, 300 if arguments.quick else 60_000)
+    data = (features, labels)
+    article = Work(784, 100, 10, 100)
+    large = Work(784, 64, 10, 128) if arguments.quick else Work(784, 4096, 10, 8192)
+    large_rows = (features[: 2 * large.batch], labels[: 2 * large.batch])
+    large_epochs = 1 if arguments.quick else 50
+    works = {"article": article, "large": large}
+    steps = {
+        "article": epochs * -(-len(features) // article.batch),
+        "large": large_epochs * -(-len(large_rows[0]) // large.batch),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        place = pathlib.Path(name)
+        expected = contents(train(data, article, epochs, "cpu")[0], place)
+        runs: dict[str, list[float]] = {"article": [], "large": []}
+        same = True
+        for _ in range(rounds):
+            network, seconds = train(data, article, epochs, arguments.device)
+            same = same and contents(network, place) == expected
+            runs["article"].append(seconds)
+            runs["large"].append(train(large_rows, large, large_epochs, arguments.device, learning_rate=0.01)[1])
+        torch = torch_results(arguments.pytorch, data, directory, place, index)
+    text = report(info, card, source, runs, same, epochs, steps, works, torch)
+    arguments.output.write_text(text)
+    print(text)
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

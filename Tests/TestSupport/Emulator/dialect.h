@@ -1,0 +1,144 @@
+// The dialect of the GPU kernels (Sources/CGPUKernels/dialect.h) in plain C++. Pointers know the memory
+// they point into, and every access is checked; a block between two barriers is a loop over the threads.
+
+#ifndef TLN_EMULATOR_DIALECT_H
+#define TLN_EMULATOR_DIALECT_H
+
+#include <stdint.h>
+#include <string.h>
+
+namespace tlne {
+
+/// The memory that an address belongs to: (number of the allocation) << 40 | offset.
+struct allocation {
+  char *base;
+  uint64_t bytes;
+};
+
+allocation find(uint64_t address);
+/// Notes that memory was left.
+void report(const char *kind, int64_t offset, uint64_t bytes);
+constexpr uint64_t offset_mask = ((uint64_t)1 << 40) - 1;
+
+/// What is accessed instead of memory that is not there.
+inline thread_local char nowhere[64];
+
+template <class T> T &checked(const char *kind, char *base, uint64_t bytes, int64_t offset) {
+  if ((uint64_t)offset <= bytes && bytes - (uint64_t)offset >= sizeof(T)) return *(T *)(base + offset);
+  report(kind, offset, bytes);
+  memset(nowhere, 0xff, sizeof nowhere);
+  return *(T *)nowhere;
+}
+
+template <class A, class B> struct is_same { static constexpr bool value = false; };
+template <class A> struct is_same<A, A> { static constexpr bool value = true; };
+
+/// A pointer into the device's memory.
+template <class T> struct global {
+  char *base = nullptr;
+  uint64_t bytes = 0;
+  int64_t offset = 0;
+
+  global() {}
+  global(decltype(nullptr)) {}
+  global(char *base, uint64_t bytes, int64_t offset) : base(base), bytes(bytes), offset(offset) {}
+
+  operator global<const T>() const { return {base, bytes, offset}; }
+  template <class U> explicit operator global<U>() const { return {base, bytes, offset}; }
+  explicit operator bool() const { return base != nullptr; }
+  global operator+(int64_t count) const { return {base, bytes, offset + count * (int64_t)sizeof(T)}; }
+  T &operator[](int64_t index) const {
+    return checked<T>("device memory", base, bytes, offset + index * (int64_t)sizeof(T));
+  }
+};
+
+/// A pointer as it is in a tlng_step.
+template <class T> struct address {
+  uint64_t value;
+
+  template <class U> operator global<U>() const {
+    static_assert(is_same<U, T>::value || is_same<U, const T>::value, "another type");
+    if (value == 0) return nullptr;
+    const allocation found = find(value);
+    return {found.base, found.bytes, (int64_t)(value & offset_mask)};
+  }
+  explicit operator bool() const { return value != 0; }
+};
+
+/// A pointer into a group's shared memory.
+template <class T> struct shared {
+  T *base;
+  int64_t count, offset;
+
+  shared operator+(int64_t more) const { return {base, count, offset + more}; }
+  T &operator[](int64_t index) const {
+    return checked<T>("shared memory", (char *)base, (uint64_t)count * sizeof(T),
+                      (offset + index) * (int64_t)sizeof(T));
+  }
+};
+
+template <class T, int N> struct shared_array {
+  T values[N];
+
+  shared_array() { memset(values, 0xff, sizeof values); }
+  operator shared<T>() { return {values, N, 0}; }
+};
+
+/// An array that each thread has for itself.
+template <class T, int N, int Threads> struct own_array {
+  T values[Threads][N];
+
+  own_array() { memset(values, 0xff, sizeof values); }
+  T *of(int thread) { return values[thread]; }
+};
+
+}  // namespace tlne
+
+#define TLNG_EMULATED
+#define TLNG_ADDRESS(type) tlne::address<type>
+
+struct tlng_place {
+  int group, groups, shuffle;
+};
+
+#define TLNG_KERNEL(name) static void name(const tlng_step &s, const tlng_place &place)
+#define TLNG_BEGIN
+#define TLNG_FUNCTION static inline
+#define TLNG_CALLED static
+#define TLNG_STEP const tlng_step &
+#define TLNG_PLACE const tlng_place &
+#define TLNG_GLOBAL(type) tlne::global<type>
+#define TLNG_SHARED(type, name, count) tlne::shared_array<type, count> name
+#define TLNG_SHARED_POINTER(type) tlne::shared<type>
+#define TLNG_EACH_THREAD(t)                                                                   \
+  for (int tlng_next = 0, t = place.shuffle; tlng_next < TLNG_THREADS; t = ++tlng_next ^ place.shuffle)
+#define TLNG_OWN(type, name, count) tlne::own_array<type, count, TLNG_THREADS> name
+#define TLNG_MINE(name, t) name.of(t)
+#define TLNG_UNROLL
+#define TLNG_ROLL
+
+struct tlng_four {
+  float x, y, z, w;
+};
+
+/// Four neighbours in shared memory, which begin at a multiple of four.
+static inline tlng_four tlng_read_four(tlne::shared<float> at) {
+  if (at.offset % 4 != 0) tlne::report("shared memory, not aligned", at.offset * 4, at.count * 4);
+  return {at[0], at[1], at[2], at[3]};
+}
+
+static inline float tlng_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
+static inline unsigned tlng_bits(float x) {
+  unsigned bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+static inline float tlng_float(unsigned bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+#endif

@@ -1,0 +1,120 @@
+// The emulated GPU (Tests/TestSupport/Emulator) as a driver: what a kernel or a copy does outside of its
+// memory is a failure here. Failures can also be ordered.
+
+import GPUEmulator
+import TestSupport
+
+@testable import TwoLayerNet
+
+final class EmulatorDriver: GPUDriver {
+  private let emulated: OpaquePointer
+  /// Bytes that may be allocated; more is an error, as on a device.
+  var capacity = Int.max
+  private(set) var used = 0
+  private var sizes: [UInt64: Int] = [:]
+  /// Calls that may still be made before one fails; nil for any number.
+  var callsUntilFailure: Int?
+  private(set) var uploadedBytes = 0
+  private(set) var launches: [GPULaunch] = []
+  private(set) var recordings = 0
+  /// Set while a call runs, to notice a second one.
+  private var isBusy = false
+
+  var device: Device { .cuda }
+
+  init(shuffle: Int = 0) { emulated = tlne_device_create(Int32(shuffle)) }
+
+  deinit { tlne_device_free(emulated) }
+
+  var allocations: Int { Int(tlne_allocations(emulated)) }
+
+  /// Runs one call to the device, and throws what it did wrong.
+  private func call(_ body: () throws(Failure) -> Void) throws(Failure) {
+    guard !isBusy else { throw Failure(.internal, "two calls at once") }
+    isBusy = true
+    defer { isBusy = false }
+    if let left = callsUntilFailure {
+      guard left > 0 else { throw Failure(.deviceFailed, "a failure was ordered") }
+      callsUntilFailure = left - 1
+    }
+    try body()
+    let message = String(cString: tlne_device_error(emulated))
+    if !message.isEmpty { throw Failure(.deviceFailed, "\(message)") }
+  }
+
+  func allocate(bytes: Int) throws(Failure) -> GPUMemory {
+    var memory = GPUMemory()
+    try call { () throws(Failure) in
+      guard bytes > 0, bytes <= capacity - used else { throw .outOfMemory(bytes: bytes) }
+      memory = GPUMemory(address: tlne_allocate(emulated, bytes), bytes: bytes)
+      guard memory.address != 0 else { throw .outOfMemory(bytes: bytes) }
+      used += bytes
+      sizes[memory.address] = bytes
+    }
+    return memory
+  }
+
+  func free(_ memory: GPUMemory) {
+    used -= sizes.removeValue(forKey: memory.address)!
+    tlne_release(emulated, memory.address)
+  }
+
+  func upload(
+    _ source: UnsafeRawBufferPointer, to memory: GPUMemory, offset: Int
+  ) throws(Failure) {
+    try call { () throws(Failure) in
+      uploadedBytes += source.count
+      tlne_write(emulated, memory.address + UInt64(offset), source.baseAddress, source.count)
+    }
+  }
+
+  func download(
+    _ memory: GPUMemory, offset: Int, into target: UnsafeMutableRawBufferPointer
+  ) throws(Failure) {
+    try call { () throws(Failure) in
+      tlne_read(emulated, memory.address + UInt64(offset), target.baseAddress, target.count)
+    }
+  }
+
+  func clear(_ memory: GPUMemory) throws(Failure) {
+    let zeros = [UInt8](repeating: 0, count: memory.bytes)
+    try call { () throws(Failure) in tlne_write(emulated, memory.address, zeros, zeros.count) }
+  }
+
+  func launch(_ launch: GPULaunch, _ arguments: UnsafeRawBufferPointer) throws(Failure) {
+    try call { () throws(Failure) in run(launch, arguments) }
+  }
+
+  private func run(_ launch: GPULaunch, _ arguments: UnsafeRawBufferPointer) {
+    launches.append(launch)
+    tlne_launch(
+      emulated, launch.kernel.name.description, Int32(launch.groups), arguments.baseAddress)
+  }
+
+  func record(
+    _ launches: [GPULaunch], _ arguments: UnsafeRawBufferPointer
+  ) throws(Failure) -> GPUSequence {
+    try call { () throws(Failure) in recordings += 1 }
+    return Sequence(launches, Array(arguments))
+  }
+
+  func replay(_ sequence: GPUSequence, times: Int) throws(Failure) {
+    let sequence = sequence as! Sequence
+    for _ in 0..<times {
+      try call { () throws(Failure) in
+        for launch in sequence.launches { sequence.arguments.withUnsafeBytes { run(launch, $0) } }
+      }
+    }
+  }
+
+  func finish() throws(Failure) { try call { () throws(Failure) in } }
+
+  private final class Sequence: GPUSequence {
+    let launches: [GPULaunch]
+    let arguments: [UInt8]
+
+    init(_ launches: [GPULaunch], _ arguments: [UInt8]) {
+      (self.launches, self.arguments) = (launches, arguments)
+    }
+  }
+}
