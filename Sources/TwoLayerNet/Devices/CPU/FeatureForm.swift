@@ -18,13 +18,11 @@ struct FeatureForm: Equatable {
     isDense = kernels.dense.forward != nil && density >= crossover
   }
 
-  /// From which share of non-zero features on the dense kernels are faster, as measured. Bytes have the
-  /// faster sparse kernels, as long as the weights stay in the second-level cache; the widest vectors gain most
-  /// from being dense.
+  /// From which share of non-zero features on the dense kernels are faster, as measured. The widest vectors
+  /// gain most from being dense; their sparse kernels are best for bytes and one tile of hidden units.
   private static func crossover(_ source: FeatureType, hidden: Int, lanes: Int) -> Float {
-    if hidden > 256 { return 0.38 }
-    if lanes < 16 { return source == .u8 ? 0.9 : 0.6 }
-    return source == .u8 ? 0.66 : 0.38
+    if lanes < 16 { return hidden > 200 ? 0.83 : 0.95 }
+    return source == .u8 && hidden <= 112 ? 0.62 : 0.38
   }
 
   /// The kernels for it.
