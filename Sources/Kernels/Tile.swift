@@ -163,6 +163,10 @@ protocol TileKernel {
 /// those of about equal width.
 @inline(__always)
 private func fullTileWidth(covering vectors: Int) -> Int {
+  #if TLN_AVX512
+    // The widest tile would be half empty.
+    if vectors > 7 && vectors < 15 { return vectors == 8 ? 4 : 7 }
+  #endif
   let tiles = (vectors &+ widestTile &- 1) / widestTile
   return tileWidth(atLeast: (vectors &+ tiles &- 1) / tiles)
 }

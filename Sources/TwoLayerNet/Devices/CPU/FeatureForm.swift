@@ -19,10 +19,10 @@ struct FeatureForm: Equatable {
   }
 
   /// From which share of non-zero features on the dense kernels are faster, as measured. The widest vectors
-  /// gain most from being dense; their sparse kernels are best for bytes and one tile of hidden units.
+  /// gain most from being dense; their sparse kernels are best for bytes and few tiles of hidden units.
   private static func crossover(_ source: FeatureType, hidden: Int, lanes: Int) -> Float {
     if lanes < 16 { return hidden > 200 ? 0.83 : 0.95 }
-    return source == .u8 && hidden <= 112 ? 0.62 : 0.38
+    return source == .u8 && hidden <= 224 ? 0.58 : 0.38
   }
 
   /// The kernels for it.
