@@ -13,8 +13,10 @@ import tempfile
 
 GENERATE = pathlib.Path(__file__).resolve().parents[2] / "Sources/CGPUKernels/generate.py"
 ARCHITECTURES = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
-# Some loads and stores outside of the inner loops: what the worst kernel has, and a little more.
-SPILLED_BYTES = 128
+# Stores and loads together, of the worst kernel and a little more. Launch bounds let two groups share a
+# multiprocessor, which leaves a thread 128 registers; tlng_update_tiled would take up to 246.
+SPILLED_BYTES = {"sm_50": 512, "sm_60": 512, "sm_70": 512}
+SPILLED_BYTES_OF_NEWER = 256
 
 
 def find_ptxas() -> pathlib.Path:
@@ -43,17 +45,18 @@ def assemble(ptxas: pathlib.Path, ptx: pathlib.Path, architecture: str) -> list[
 
 def main() -> int:
     ptxas = find_ptxas()
-    worst = 0
+    failures = 0
     with tempfile.TemporaryDirectory() as directory:
         ptx = pathlib.Path(directory) / "kernels.ptx"
         subprocess.run([sys.executable, GENERATE, "--text", ptx], check=True)
         for architecture in ARCHITECTURES:
             for name, registers, spilled in sorted(assemble(ptxas, ptx, architecture)):
                 print(f"{architecture:7} {name:28} {registers:4} registers {spilled:4} bytes spilled")
-                worst = max(worst, spilled)
-    if worst > SPILLED_BYTES:
-        print(f"a kernel spills {worst} bytes; {SPILLED_BYTES} are the limit", file=sys.stderr)
-    return worst > SPILLED_BYTES
+                limit = SPILLED_BYTES.get(architecture, SPILLED_BYTES_OF_NEWER)
+                if spilled > limit:
+                    print(f"{architecture}: {name} spills more than {limit} bytes", file=sys.stderr)
+                    failures += 1
+    return failures > 0
 
 
 if __name__ == "__main__":
