@@ -120,7 +120,8 @@ public final class Trainer {
   public func fit(
     _ dataset: Dataset, epochs count: Int, progress: ((Progress) -> Bool)? = nil
   ) throws(Failure) {
-    guard count >= 0, position.epochs <= Int.max - count else {
+    // Another thread may be training by mistake, which `exclusively` finds out.
+    guard count >= 0, epochs <= Int.max - count else {
       throw .invalidArgument("epochs is \(count), but must not be negative")
     }
     try dataset.check(fits: network.shape)
@@ -136,8 +137,9 @@ public final class Trainer {
     // Without anyone to tell, several steps at a time.
     let stepsAtOnce = progress == nil ? optimizer.stepsAtOnce(batchSize: options.batchSize) : 1
     let losses = try Buffer<Float>(uninitialized: stepsAtOnce)
-    let last = position.epochs + count
     try network.exclusively { () throws(Failure) in
+      let (last, overflow) = position.epochs.addingReportingOverflow(count)
+      if overflow { throw .invalidArgument("epochs is \(count), too many after \(position.epochs)") }
       while position.epochs < last {
         try runEpoch(dataset, order.mutable, losses.mutable, last: last, progress)
       }
