@@ -21,7 +21,8 @@
 /* Everything a training step or an evaluation works on. Arrays are float32; `stride` is the number of
  * hidden units rounded up, the units beyond `hidden` are zero throughout.
  *
- *   x            [rows][x_stride bytes] features, bytes or floats; zero from `inputs` on
+ *   x            [rows][x_stride bytes] features, bytes or floats; for the dense kernels zero from `inputs`
+ *                on, for the others anything up to the next multiple of 64
  *   w1, v1       [inputs][stride]     layers.0.weight transposed, and its momentum
  *   b1, vb1      [stride]
  *   w2, v2       [outputs][stride]
@@ -32,7 +33,7 @@
  *   next_rows    [rows]               where the next batch's rows are, which will be needed soon; or NULL
  *   w2_t         [hidden][outputs rounded up to 16], w2 transposed; only if a product needs it
  *   h            [rows][stride]       hidden units after ReLU
- *   partial      [rows][stride]       working memory
+ *   partial      [rows][stride]       working memory of the first layer forward; may be d_h
  *   logits       [outputs][capacity]  class by class, so that vectors run over samples
  *   d_logits     [outputs][capacity]
  *   target       [capacity]           log-probability of each sample's label
@@ -46,7 +47,7 @@ typedef struct tlnk_step {
   ptrdiff_t inputs, hidden, outputs;
   ptrdiff_t stride;
   ptrdiff_t capacity; /* rows rounded up to a multiple of 64 */
-  ptrdiff_t x_stride; /* a multiple of 64 */
+  ptrdiff_t x_stride; /* for the dense kernels a multiple of 64 */
   const void *x;
   const int32_t *labels;
   const float *byte_values; /* what each byte stands for: 256 values */

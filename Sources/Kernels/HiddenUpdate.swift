@@ -159,7 +159,11 @@ private struct Place {
   let gradients: UnsafePointer<Float>
   let byteValues: UnsafePointer<Float>
   let stride, rowStride: Int
+  /// The words of 64 samples that the panel touches, and which bits of the first and the last belong to it.
+  let firstWord, lastWord: Int
+  let firstBits, lastBits: UInt64
   let updatesPlainly: Bool
+  let minusRate, momentum: Lanes
 
   @inline(__always)
   init(_ step: UnsafePointer<tlnk_step>, _ column: Int, _ start: Int, _ end: Int) {
@@ -171,17 +175,24 @@ private struct Place {
     gradients = UnsafePointer(s.d_h!) + column
     byteValues = s.byte_values!
     (stride, rowStride) = (s.stride, s.x_stride)
+    (firstWord, lastWord) = (start / 64, (end &- 1) / 64)
+    firstBits = ~lowBits(start & 63)
+    lastBits = lowBits(end &- lastWord &* 64)
     updatesPlainly = isPlain(step)
+    (minusRate, momentum) = (Lanes(repeating: s.minus_learning_rate), Lanes(repeating: s.momentum))
   }
 
-  /// Calls for each word of 64 samples that the panel touches, and the bits of it that belong to the panel.
+  /// Calls for each word that the panel touches, and the bits of it that belong to the panel.
   @inline(__always)
   func forEachWord(_ body: (Int, UInt64) -> Void) {
-    var sample = start & ~63
-    while sample < end {
-      body(sample / 64, lowBits(end &- sample) & ~lowBits(start > sample ? start &- sample : 0))
-      sample &+= 64
+    var word = firstWord
+    var bits = firstBits
+    while word < lastWord {
+      body(word, bits)
+      bits = ~0
+      word &+= 1
     }
+    body(word, bits & lastBits)
   }
 
   /// Adds what earlier panels left, and keeps the sums for the next panel or updates the weights.
@@ -195,8 +206,6 @@ private struct Place {
     }
     let (w, v) = (step.pointee.w1! + offset, step.pointee.v1! + offset)
     if updatesPlainly {
-      let minusRate = Lanes(repeating: step.pointee.minus_learning_rate)
-      let momentum = Lanes(repeating: step.pointee.momentum)
       T.forEachVector { updatePlain(Lanes(at: sums.memory + $0), w + $0, v + $0, minusRate, momentum) }
     } else {
       // A copy, so that the sums themselves can stay in registers.

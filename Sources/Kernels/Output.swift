@@ -78,60 +78,75 @@ private func load4(_ pointer: UnsafePointer<Float>) -> SIMD4<Float> {
 
 private typealias Quads = SIMD16<Float>
 
-private func dotsAreInterleaved(rows: Int, columns: Int, terms: Int) -> Bool {
+func dotsAreInterleaved(rows: Int, columns: Int, terms: Int) -> Bool {
   rows >= 4 && columns > 1 && terms >= 8 && terms & 3 == 0
     && forwardIsDots(rows: rows, columns: columns, terms: terms)
 }
 
-/// Two samples at a time, which use each vector of weights twice.
-private func interleavedDotLogits(_ step: tlnk_step, first: Int, last: Int) {
+/// Four samples at a time, which share each vector of weights: so many sums that an addition need not wait
+/// for the one before.
+func interleavedDotLogits(_ step: tlnk_step, first: Int, last: Int) {
   let (hidden, outputs, capacity) = (step.hidden, step.outputs, step.capacity)
   var sample = first
   while sample < last {
-    // A sample that does not exist repeats the last one.
-    let next = sample &+ 1 < last ? 1 : 0
+    // Samples that do not exist repeat the last one.
+    let rest = last &- sample
+    let places = (1 < rest ? 1 : 0, 2 < rest ? 2 : rest &- 1, 3 < rest ? 3 : rest &- 1)
     let h = UnsafePointer(step.h! + sample &* step.stride)
-    let nextH = h + next &* step.stride
+    let rows = (
+      h, h + places.0 &* step.stride, h + places.1 &* step.stride, h + places.2 &* step.stride
+    )
     let logits = step.logits! + sample
     var output = 0
     while output < outputs & ~3 {
-      let sums = fourDots(h, nextH, step.w2_t! + output &* hidden, hidden)
+      let sums = fourDots(rows, step.w2_t! + output &* hidden, hidden)
       let bias = load4(step.b2! + output)
-      let (biased, nextBiased) = (bias + sums.0, bias + sums.1)
+      let biased = (bias + sums.0, bias + sums.1, bias + sums.2, bias + sums.3)
       for index in 0..<4 {
-        logits[(output &+ index) &* capacity] = biased[index]
-        logits[(output &+ index) &* capacity &+ next] = nextBiased[index]
+        let target = logits + (output &+ index) &* capacity
+        target[0] = biased.0[index]
+        target[places.0] = biased.1[index]
+        target[places.1] = biased.2[index]
+        target[places.2] = biased.3[index]
       }
       output &+= 4
     }
     while output < outputs {
-      let sums = twoDots(h, nextH, step.w2_t! + output &* hidden, hidden)
+      let sums = twoDots(rows, step.w2_t! + output &* hidden, hidden)
       for index in 0..<(outputs &- output < 2 ? 1 : 2) {
         let bias = step.b2![output &+ index]
-        logits[(output &+ index) &* capacity] = bias + sums.0[index]
-        logits[(output &+ index) &* capacity &+ next] = bias + sums.1[index]
+        let target = logits + (output &+ index) &* capacity
+        target[0] = bias + sums.0[index]
+        target[places.0] = bias + sums.1[index]
+        target[places.1] = bias + sums.2[index]
+        target[places.2] = bias + sums.3[index]
       }
       output &+= 2
     }
-    sample &+= 2
+    sample &+= 4
   }
 }
 
-/// Four dots with four lanes, for two samples.
+private typealias Rows = (
+  UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>
+)
+
+/// Four dots with four lanes, for four samples.
 @inline(__always)
 private func fourDots(
-  _ h: UnsafePointer<Float>, _ nextH: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
-) -> (SIMD4<Float>, SIMD4<Float>) {
-  var (sums, nextSums) = (Quads(repeating: 0), Quads(repeating: 0))
+  _ rows: Rows, _ w: UnsafePointer<Float>, _ count: Int
+) -> (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>) {
+  let zero = Quads(repeating: 0)
+  var (sum0, sum1, sum2, sum3) = (zero, zero, zero, zero)
   var k = 0
   while k < count {
     let weights = load16(w + k &* 4)
-    let product = fourTimes(h + k) * weights
-    let nextProduct = fourTimes(nextH + k) * weights
-    (sums, nextSums) = (sums + product, nextSums + nextProduct)
+    let (product0, product1) = (fourTimes(rows.0 + k) * weights, fourTimes(rows.1 + k) * weights)
+    let (product2, product3) = (fourTimes(rows.2 + k) * weights, fourTimes(rows.3 + k) * weights)
+    (sum0, sum1, sum2, sum3) = (sum0 + product0, sum1 + product1, sum2 + product2, sum3 + product3)
     k &+= 4
   }
-  return (sumOfLanes(sums), sumOfLanes(nextSums))
+  return (sumOfLanes(sum0), sumOfLanes(sum1), sumOfLanes(sum2), sumOfLanes(sum3))
 }
 
 @inline(__always)
@@ -147,24 +162,26 @@ private func sumOfLanes(_ sums: Quads) -> SIMD4<Float> {
   return (even.evenHalf + even.oddHalf) + (odd.evenHalf + odd.oddHalf)
 }
 
-/// Two dots with eight lanes, and up to four more products, for two samples.
+/// Two dots with eight lanes, and up to four more products, for four samples.
 @inline(__always)
 private func twoDots(
-  _ h: UnsafePointer<Float>, _ nextH: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
-) -> (SIMD2<Float>, SIMD2<Float>) {
-  var (sums, nextSums) = (Quads(repeating: 0), Quads(repeating: 0))
+  _ rows: Rows, _ w: UnsafePointer<Float>, _ count: Int
+) -> (SIMD2<Float>, SIMD2<Float>, SIMD2<Float>, SIMD2<Float>) {
+  let zero = Quads(repeating: 0)
+  var (sum0, sum1, sum2, sum3) = (zero, zero, zero, zero)
   let end = count & ~7
   var k = 0
   while k < end {
     let weights = load16(w + k &* 2)
-    let product = twoTimes(h + k) * weights
-    let nextProduct = twoTimes(nextH + k) * weights
-    (sums, nextSums) = (sums + product, nextSums + nextProduct)
+    let (product0, product1) = (twoTimes(rows.0 + k) * weights, twoTimes(rows.1 + k) * weights)
+    let (product2, product3) = (twoTimes(rows.2 + k) * weights, twoTimes(rows.3 + k) * weights)
+    (sum0, sum1, sum2, sum3) = (sum0 + product0, sum1 + product1, sum2 + product2, sum3 + product3)
     k &+= 8
   }
-  let rest = w + end &* 2
+  let (rest, left) = (w + end &* 2, count &- end)
   return (
-    sumOfLanes(sums, h + end, rest, count &- end), sumOfLanes(nextSums, nextH + end, rest, count &- end)
+    sumOfLanes(sum0, rows.0 + end, rest, left), sumOfLanes(sum1, rows.1 + end, rest, left),
+    sumOfLanes(sum2, rows.2 + end, rest, left), sumOfLanes(sum3, rows.3 + end, rest, left)
   )
 }
 

@@ -18,6 +18,14 @@ public import CKernels
         forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
       }
     }
+    out.pointee.logits = { step, first, last in
+      let s = step!.pointee
+      if dotsAreInterleaved(rows: s.batch, columns: s.outputs, terms: s.hidden) {
+        interleavedDotLogits(s, first: first, last: last)
+      } else {
+        kernelsForAVX2().logits(step, first, last)
+      }
+    }
     out.pointee.hidden_gradient = { step, first, last in
       if HiddenGradient.isSequence(step!) {
         kernelsForAVX2().hidden_gradient(step, first, last)

@@ -86,13 +86,61 @@ struct NetworkTests {
   }
 
   @Test func theFirstLargestLogitWins() {
-    func index(_ values: [Float]) -> Int { largestIndex(values, spacing: 1, count: values.count) }
+    func index(_ values: [Float]) -> Int {
+      let index = largestIndex(values, spacing: 1, count: values.count)
+      // The same for four columns side by side, of which one has these values.
+      for column in 0..<4 {
+        var columns = [Float](repeating: 5, count: 4 * values.count)
+        for (row, value) in values.enumerated() { columns[4 * row + column] = value }
+        let indices = largestIndices(columns, spacing: 4, count: values.count)
+        #expect((0..<4).allSatisfy { indices[$0] == ($0 == column ? Int32(index) : 0) })
+      }
+      return index
+    }
     #expect(index([0, 1, 1, 0]) == 1)
     #expect(index([2, 2, 2, 2]) == 0)
     #expect(index([.nan, 3, .nan, 9]) == 0)
     #expect(index([1, .nan, 9]) == 1)
     #expect(index([0, -0, 0, -1]) == 0)
     #expect(index([-.infinity, -.infinity]) == 0)
+  }
+
+  /// Packed rows are read where they are, others are brought together first; neither may read what is
+  /// behind the last one.
+  @Test(arguments: [1, 30, 63, 64, 65, 200], [FeatureType.u8, .f32])
+  func rowsAreEvaluatedAlikeWhereverTheyLie(_ columns: Int, _ type: FeatureType) throws {
+    let network = try Network.make(Shape(input: columns, hidden: 20, output: 5), seed: 4, device: .cpu)
+    var random = TestRandom(UInt64(columns))
+    for rows in [1, 2, 3, 127, 128, 129, 300] {
+      let labels = (0..<rows).map { _ in UInt8(random.uniforms(1)[0] < 0.5 ? 0 : 4) }
+      // Four features of five are zero, so that the kernels which skip zeros are taken.
+      let values = random.uniforms(rows * columns).map { $0 < 0.6 && $0 > -1 ? 0 : $0 }
+      let stride = columns + 3
+      var evaluations: [Evaluation] = []
+      for spacing in [columns, stride] {
+        let size = type == .u8 ? 1 : 4
+        let memory = UnsafeMutableRawPointer.allocate(
+          byteCount: ((rows - 1) * spacing + columns) * size, alignment: 4)
+        defer { memory.deallocate() }
+        for index in 0..<(rows - 1) * spacing + columns {
+          let (row, column) = (index / spacing, index % spacing)
+          // What is between rows would be seen.
+          let value = column < columns ? values[row * columns + column] : 1
+          if type == .u8 {
+            memory.storeBytes(of: UInt8(abs(value) * 255), toByteOffset: index, as: UInt8.self)
+          } else {
+            memory.storeBytes(of: value, toByteOffset: 4 * index, as: Float.self)
+          }
+        }
+        let dataset = try labels.withUnsafeBufferPointer {
+          try Dataset.make(
+            features: memory, type: type, rows: rows, columns: columns, rowStride: spacing * size,
+            labels: .u8($0.baseAddress!))
+        }
+        evaluations.append(try network.evaluate(dataset))
+      }
+      #expect(evaluations[0] == evaluations[1], "\(rows) rows")
+    }
   }
 
   @Test func manyThreadsMayPredictAtOnce() async throws {

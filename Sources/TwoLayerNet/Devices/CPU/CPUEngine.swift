@@ -111,7 +111,7 @@ extension CPUEngine {
     let source = InferenceWork.Source(
       features: UnsafeRawPointer(features), rowStride: shape.input &* 4, labels: nil, rows: rows)
     try forEachPass(source, form(features, rows: rows)) { work, first, count in
-      let step = work.workspace.step
+      let step = work.workspace.step.pointee
       for row in 0..<count {
         for output in 0..<outputs {
           logits[(first &+ row) &* outputs &+ output] = step.logits[output &* step.capacity &+ row]
@@ -128,10 +128,16 @@ extension CPUEngine {
       features: dataset.features, rowStride: dataset.rowStride, labels: labels, rows: dataset.rows)
     try forEachPass(source, form(dataset)) { work, first, count in
       let step = work.workspace.step
-      for row in 0..<count {
-        let predicted = largestIndex(step.logits + row, spacing: step.capacity, count: shape.output)
-        if predicted == Int(labels[first &+ row]) { correct &+= 1 }
-        lossSum -= Double(step.target[row])
+      let (logits, target) = (step.pointee.logits!, step.pointee.target!)
+      var row = 0
+      while row < count {
+        let predicted = largestIndices(
+          logits + row, spacing: step.pointee.capacity, count: shape.output)
+        for index in 0..<min(count &- row, 4) {
+          if predicted[index] == labels[first &+ row &+ index] { correct &+= 1 }
+          lossSum -= Double(target[row &+ index])
+        }
+        row &+= 4
       }
     }
     return Evaluation(
@@ -189,43 +195,57 @@ final class InferenceWork: Job {
   let workspace: Workspace
   private var source: Source?
   private var rowsPerTask = 0
+  private var readsInPlace = false
 
   init(_ engine: CPUEngine, _ workspace: Workspace) {
     self.engine = engine
     self.workspace = workspace
-    workspace.step.use(engine.parameters)
+    workspace.step.pointee.use(engine.parameters)
   }
 
   /// Logits, and with labels the loss, of rows first ..< first + count of a batch.
   func run(_ source: Source, first: Int, count: Int, threads: Int) {
     self.source = source
-    workspace.step.rows = count
-    workspace.step.first_row = first
-    workspace.step.batch = source.rows
+    workspace.step.pointee.rows = count
+    workspace.step.pointee.first_row = first
+    workspace.step.pointee.batch = source.rows
+    readsInPlace = isReadableInPlace(source, first: first, count: count)
+    workspace.read(
+      readsInPlace ? (source.features + first &* source.rowStride, source.rowStride) : nil)
     workspace.prepareLogits(engine.kernels)
     // Whoever works alone reads the weights once for all rows.
     rowsPerTask = threads == 1 ? count : 64
     engine.pool.run(self, tasks: (count &+ rowsPerTask &- 1) / rowsPerTask, threads: threads)
   }
 
+  /// Whether the kernels may read these rows where they are: those that skip zeros may, if what they read
+  /// behind the last of them is the next one.
+  private func isReadableInPlace(_ source: Source, first: Int, count: Int) -> Bool {
+    let (form, inputs) = (workspace.form, workspace.step.pointee.inputs)
+    let rowBytes = inputs &* form.stored.byteCount
+    return !form.isDense && source.rowStride == rowBytes && first &+ count < source.rows
+      && roundedUp(inputs, to: 64) &* form.stored.byteCount <= 2 &* rowBytes
+  }
+
   override func perform(_ task: Int) {
     guard let source else { return }
     let (kernels, workspace) = (engine.kernels, workspace)
     let first = task &* rowsPerTask
-    let last = min(first &+ rowsPerTask, workspace.step.rows)
-    let row = source.features + (workspace.step.first_row &+ first) &* source.rowStride
-    for index in first..<last {
-      workspace.gather(row + (index &- first) &* source.rowStride, into: index, kernels)
+    let last = min(first &+ rowsPerTask, workspace.step.pointee.rows)
+    if !readsInPlace {
+      let row = source.features + (workspace.step.pointee.first_row &+ first) &* source.rowStride
+      for index in first..<last {
+        workspace.gather(row + (index &- first) &* source.rowStride, into: index, kernels)
+      }
     }
     if let labels = source.labels {
-      let batch = labels + workspace.step.first_row
+      let batch = labels + workspace.step.pointee.first_row
       for index in first..<last { workspace.labels[index] = batch[index] }
     }
-    withUnsafePointer(to: workspace.step) { step in
-      workspace.form.kernels(kernels).forward(step, first, last)
-      kernels.logits(step, first, last)
-      if source.labels != nil { kernels.loss(step, first, last) }
-    }
+    let step = workspace.step
+    workspace.form.kernels(kernels).forward(step, first, last)
+    kernels.logits(step, first, last)
+    if source.labels != nil { kernels.loss(step, first, last) }
   }
 }
 
@@ -238,4 +258,20 @@ func largestIndex(_ values: UnsafePointer<Float>, spacing: Int, count: Int) -> I
     if value > values[best &* spacing] { best = index }
   }
   return best
+}
+
+/// The same for four adjacent columns of a matrix with rows of `spacing`.
+func largestIndices(_ values: UnsafePointer<Float>, spacing: Int, count: Int) -> SIMD4<Int32> {
+  func row(_ index: Int) -> SIMD4<Float> {
+    UnsafeRawPointer(values + index &* spacing).loadUnaligned(as: SIMD4<Float>.self)
+  }
+  var best = row(0)
+  var indices = SIMD4<Int32>(repeating: 0)
+  for index in 1..<count {
+    let value = row(index)
+    let isBetter = (value .> best) .| ((value .!= value) .& (best .== best))
+    best.replace(with: value, where: isBetter)
+    indices.replace(with: Int32(truncatingIfNeeded: index), where: isBetter)
+  }
+  return indices
 }

@@ -87,7 +87,7 @@ final class CPUOptimizer: Job, Optimizer {
 
   /// Makes sure that the workspace holds batches of this size in this form.
   private func prepare(rows: Int, _ form: FeatureForm) throws(Failure) {
-    if workspace.fits(rows: rows, form) && (rows <= 192 || workspace.step.g1 != nil) { return }
+    if workspace.fits(rows: rows, form) && (rows <= 192 || workspace.step.pointee.g1 != nil) { return }
     workspace = try Workspace.make(engine.layout, rows: rows, form: form, training: true)
   }
 
@@ -102,7 +102,7 @@ final class CPUOptimizer: Job, Optimizer {
     workspace.prepareLogits(engine.kernels)
     region = .samples
     engine.pool.run(self, tasks: sampleTasks, threads: threads)
-    let loss = meanLoss(UnsafePointer(workspace.step.target), rows: rows)
+    let loss = meanLoss(UnsafePointer(workspace.step.pointee.target), rows: rows)
     source = .none
     guard loss.isFinite else { return loss }
     region = .parameters
@@ -118,48 +118,47 @@ final class CPUOptimizer: Job, Optimizer {
 
   /// Tasks begin with a multiple of 16 samples, so that they share no word of bits and no vector.
   private func firstSample(of task: Int) -> Int {
-    let rows = workspace.step.rows
+    let rows = workspace.step.pointee.rows
     return task == sampleTasks ? rows : rows &* task / sampleTasks & ~15
   }
 
   private func describeStep(rows: Int) {
-    workspace.step.rows = rows
-    workspace.step.batch = rows
-    workspace.step.next_rows = kernelsAskForNextRows ? UnsafePointer(workspace.nextRows) : nil
-    workspace.step.use(engine.parameters)
-    workspace.step.useMomentum(momentum)
-    workspace.step.minus_learning_rate = Float(-sgd.learningRate)
-    workspace.step.momentum = Float(sgd.momentum)
-    workspace.step.one_minus_dampening = Float(1 - sgd.dampening)
-    workspace.step.weight_decay = Float(sgd.weightDecay)
-    workspace.step.first = hasMomentum ? 0 : 1
-    workspace.step.nesterov = sgd.nesterov ? 1 : 0
-    workspace.step.maximize = sgd.maximize ? 1 : 0
-    workspace.step.has_momentum = sgd.momentum != 0 ? 1 : 0
+    workspace.step.pointee.rows = rows
+    workspace.step.pointee.batch = rows
+    workspace.step.pointee.next_rows = kernelsAskForNextRows ? UnsafePointer(workspace.nextRows) : nil
+    workspace.step.pointee.use(engine.parameters)
+    workspace.step.pointee.useMomentum(momentum)
+    workspace.step.pointee.minus_learning_rate = Float(-sgd.learningRate)
+    workspace.step.pointee.momentum = Float(sgd.momentum)
+    workspace.step.pointee.one_minus_dampening = Float(1 - sgd.dampening)
+    workspace.step.pointee.weight_decay = Float(sgd.weightDecay)
+    workspace.step.pointee.first = hasMomentum ? 0 : 1
+    workspace.step.pointee.nesterov = sgd.nesterov ? 1 : 0
+    workspace.step.pointee.maximize = sgd.maximize ? 1 : 0
+    workspace.step.pointee.has_momentum = sgd.momentum != 0 ? 1 : 0
   }
 
   override func perform(_ task: Int) {
     let kernels = engine.kernels
     let hidden = workspace.form.kernels(kernels)
-    withUnsafePointer(to: workspace.step) { step in
-      switch region {
-      case .samples:
-        let (first, last) = (firstSample(of: task), firstSample(of: task &+ 1))
-        gather(first, last)
-        hidden.forward(step, first, last)
-        kernels.logits(step, first, last)
-        kernels.loss(step, first, last)
-        kernels.hidden_gradient(step, first, last)
-        hidden.transpose(step, first, last)
-      case .parameters:
-        if task == 0 {
-          kernels.output_update(step, 0, step.pointee.outputs)
-          kernels.bias_update(step, 0, 1)
-        } else {
-          let first = (task &- 1) &* inputsPerTask
-          let last = min(first &+ inputsPerTask, step.pointee.inputs)
-          hidden.update(step, first, last)
-        }
+    let step = workspace.step
+    switch region {
+    case .samples:
+      let (first, last) = (firstSample(of: task), firstSample(of: task &+ 1))
+      gather(first, last)
+      hidden.forward(step, first, last)
+      kernels.logits(step, first, last)
+      kernels.loss(step, first, last)
+      kernels.hidden_gradient(step, first, last)
+      hidden.transpose(step, first, last)
+    case .parameters:
+      if task == 0 {
+        kernels.output_update(step, 0, step.pointee.outputs)
+        kernels.bias_update(step, 0, 1)
+      } else {
+        let first = (task &- 1) &* inputsPerTask
+        let last = min(first &+ inputsPerTask, step.pointee.inputs)
+        hidden.update(step, first, last)
       }
     }
   }
@@ -173,20 +172,26 @@ extension CPUOptimizer {
     case .none: break
     case .dataset(let dataset, let order):
       let (features, stride, labels) = (dataset.features, dataset.rowStride, dataset.labelBase)
-      let (rows, batchLabels) = (workspace.step.rows, workspace.labels)
-      let asks = order.count > rows && dataset.rowByteCount <= Self.largestAskedRow
+      let (rows, batchLabels) = (workspace.step.pointee.rows, workspace.labels)
+      let rowBytes = dataset.rowByteCount
+      let areSmall = rowBytes <= Self.largestAskedRow
+      let asks = order.count > rows && areSmall
       for row in first..<last {
         let index = Int(order[row])
+        let soon = row &+ Self.rowsAhead
+        if soon < last && areSmall { prefetch(features + Int(order[soon]) &* stride, bytes: rowBytes) }
         workspace.gather(features + index &* stride, into: row, kernels)
         batchLabels[row] = labels[index]
         guard asks else { continue }
         // A smaller last batch has no next row for each.
         let next = row &+ rows
-        let nextRow = features + Int(order[next < order.count ? next : row]) &* stride
-        if workspace.step.next_rows != nil {
+        let nextIndex = Int(order[next < order.count ? next : row])
+        tlnk_prefetch(labels + nextIndex)
+        let nextRow = features + nextIndex &* stride
+        if workspace.step.pointee.next_rows != nil {
           workspace.nextRows[row] = nextRow
         } else {
-          prefetch(nextRow, bytes: dataset.rowByteCount)
+          prefetch(nextRow, bytes: rowBytes)
         }
       }
     case .arrays(let features, let labels):
@@ -203,11 +208,14 @@ extension CPUOptimizer {
   /// hundred at a time are left to the hardware.
   private static let largestAskedRow = 4096
 
+  /// Rows of this batch are asked for so many rows before they are copied.
+  private static let rowsAhead = 6
+
   private var kernelsAskForNextRows: Bool {
     guard case .dataset(let dataset, let order) = source, !workspace.form.isDense else {
       return false
     }
-    return order.count > workspace.step.rows && dataset.rowByteCount <= Self.largestAskedRow
+    return order.count > workspace.step.pointee.rows && dataset.rowByteCount <= Self.largestAskedRow
   }
 
   private func prefetch(_ row: UnsafeRawPointer, bytes: Int) {

@@ -12,18 +12,23 @@ final class Workspace {
   /// Room for step.next_rows; only for training.
   let nextRows: UnsafeMutablePointer<UnsafeRawPointer?>
   /// What the kernels are given; all but rows, parameters and optimiser is filled in.
-  var step: tlnk_step
+  let step: UnsafeMutablePointer<tlnk_step>
+  /// Where gathered rows go.
+  private let rows: UnsafeMutableRawPointer
+  private let rowStride: Int
   private let memory: Buffer<UInt8>
 
   private init(
-    capacity: Int, form: FeatureForm, step: tlnk_step,
+    capacity: Int, form: FeatureForm, step: UnsafeMutablePointer<tlnk_step>,
     nextRows: UnsafeMutablePointer<UnsafeRawPointer?>, memory: consuming Buffer<UInt8>
   ) {
     self.capacity = capacity
     self.form = form
     self.step = step
     self.nextRows = nextRows
-    labels = UnsafeMutablePointer(mutating: step.labels!)
+    labels = UnsafeMutablePointer(mutating: step.pointee.labels!)
+    rows = UnsafeMutableRawPointer(mutating: step.pointee.x!)
+    rowStride = step.pointee.x_stride
     self.memory = memory
   }
 
@@ -46,12 +51,12 @@ final class Workspace {
       size &+= roundedUp(bytes, to: Buffer<UInt8>.alignment)
       return start
     }
+    let description = place(MemoryLayout<tlnk_step>.size)
     // Kernels read features in groups of 64, also floats.
     let x = place(capacity &* xStride &+ 256)
     let labels = place(capacity &* 4)
     let values = place(256 &* 4)
     let h = place(capacity &* stride &* 4)
-    let partial = place(capacity &* stride &* 4)
     let logits = place(capacity &* shape.output &* 4)
     let dLogits = place(capacity &* shape.output &* 4)
     let target = place(capacity &* 4)
@@ -61,7 +66,8 @@ final class Workspace {
     // For each of 64 features of a word.
     let presentT = training && !form.isDense ? place(inputWords &* capacity &* 8) : 0
     let nextRows = training ? place(capacity &* 8) : 0
-    let dH = training ? place(capacity &* stride &* 4) : 0
+    // The forward pass's sums are done with when the gradients begin.
+    let dH = place(capacity &* stride &* 4)
     let g1 = training && rows > 192 ? place(shape.input &* stride &* 4) : 0
 
     let memory = try Buffer<UInt8>(zeroed: size)
@@ -82,7 +88,7 @@ final class Workspace {
     step.labels = UnsafePointer((base + labels).assumingMemoryBound(to: Int32.self))
     step.byte_values = UnsafePointer(floats(values))
     step.h = floats(h)
-    step.partial = floats(partial)
+    step.partial = floats(dH)
     step.logits = floats(logits)
     step.d_logits = floats(dLogits)
     step.target = floats(target)
@@ -92,27 +98,36 @@ final class Workspace {
       step.d_h = floats(dH)
       step.g1 = rows > 192 ? floats(g1) : nil
     }
+    let place = (base + description).bindMemory(to: tlnk_step.self, capacity: 1)
+    place.initialize(to: step)
     return Workspace(
-      capacity: capacity, form: form, step: step,
+      capacity: capacity, form: form, step: place,
       nextRows: (base + nextRows).assumingMemoryBound(to: UnsafeRawPointer?.self), memory: memory)
   }
 
   /// Copies a row of features in; what is behind it in the row stays zero.
   func gather(_ features: UnsafeRawPointer, into row: Int, _ kernels: borrowing tlnk_kernels) {
-    let target = UnsafeMutableRawPointer(mutating: step.x!) + row &* step.x_stride
+    let target = rows + row &* rowStride
     if form.source == form.stored {
-      memcpy(target, features, step.inputs &* form.stored.byteCount)
+      memcpy(target, features, step.pointee.inputs &* form.stored.byteCount)
     } else {
       kernels.to_floats(
         features.assumingMemoryBound(to: UInt8.self), target.assumingMemoryBound(to: Float.self),
-        step.inputs)
+        step.pointee.inputs)
     }
+  }
+
+  /// Lets the kernels read rows where they are, or those that were gathered.
+  func read(_ source: (rows: UnsafeRawPointer, stride: Int)?) {
+    step.pointee.x = source?.rows ?? UnsafeRawPointer(rows)
+    step.pointee.x_stride = source?.stride ?? rowStride
   }
 
   /// Brings w2_t up to date, if the logits of this batch need it.
   func prepareLogits(_ kernels: tlnk_kernels) {
-    guard kernels.logits_need_w2_t(step.batch, step.hidden, step.outputs) != 0 else { return }
-    withUnsafePointer(to: step) { kernels.transpose_w2($0, 0, $0.pointee.outputs) }
+    let (batch, hidden, outputs) = (step.pointee.batch, step.pointee.hidden, step.pointee.outputs)
+    guard kernels.logits_need_w2_t(batch, hidden, outputs) != 0 else { return }
+    kernels.transpose_w2(step, 0, outputs)
   }
 
   func fits(rows: Int, _ form: FeatureForm) -> Bool { rows <= capacity && form == self.form }
