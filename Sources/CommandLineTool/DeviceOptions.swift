@@ -49,7 +49,7 @@ struct DeviceOptions: ParsableArguments {
   func load(_ path: String) throws(Failure) -> Network {
     do throws(Failure) {
       return try Network.load(
-        path, device: device.device, deviceIndex: device.index, threads: threads,
+        .openWithNumPy(path), device: device.device, deviceIndex: device.index, threads: threads,
         notice: Console.notice)
     } catch {
       if error.status != .ioError || fileExists(path) { throw error }

@@ -30,6 +30,13 @@ def test_there_and_back(run: Run, digits_model: Path, tmp_path: Path) -> None:
     assert (tmp_path / digits_model.name).read_bytes() == digits_model.read_bytes()
 
 
+def test_every_command_reads_every_format(run: Run, digits_model: Path) -> None:
+    expected = run("test", "--model", digits_model).stdout
+    for name in ["a.safetensors", "b.npz"]:
+        run("convert", digits_model, name)
+        assert run("test", "--model", name).stdout == expected
+
+
 def test_numpy_reads_it(run: Run, digits_model: Path, tmp_path: Path) -> None:
     run("convert", digits_model, "a.npz")
     with np.load(tmp_path / "a.npz") as arrays:

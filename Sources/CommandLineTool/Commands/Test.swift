@@ -14,7 +14,7 @@ struct Test: ParsableCommand {
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("The network: .pth of any PyTorch, or .safetensors.", valueName: "file"),
+    help: ArgumentHelp("The network: .pth of any PyTorch, .safetensors or .npz.", valueName: "file"),
     completion: .file())
   var model = "mnist.pth"
 
