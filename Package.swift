@@ -27,7 +27,7 @@ let embeddedSettings: [SwiftSetting] =
   ] : []
 
 // The time goes into the kernels; everything around them is built small.
-let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize"])] : [])
+let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize", "-Xllvm", "-enable-machine-outliner=always"])] : [])
 
 // The CPU kernels: one folder of sources, compiled once for each instruction set (the folders beside it
 // are links to it). The linker takes the first copy of a symbol that several objects share, in the order
