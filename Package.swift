@@ -72,7 +72,7 @@ let kernelTargets: [Target] =
       name: set.target, dependencies: ["CKernels"],
       swiftSettings: kernelSettings + [
         .define(set.define),
-        .unsafeFlags(["-Xcc", "-march=\(set.march)"]),
+        .unsafeFlags(["-Xcc", "-march=\(set.march)", "-Xllvm", "-unroll-runtime=false"]),
       ])
   }
 
