@@ -18,6 +18,7 @@ SONAME  := libtwolayernet.so.$(MAJOR)
 LIBRARY := libtwolayernet.so.$(VERSION)
 
 EMBEDDED := .build-embedded/release
+ENGINE   := .build-embedded/engine.o
 RELEASE  := .build/release
 VENV     := .venv
 
@@ -33,7 +34,8 @@ BUILD_ID = $(shell { $(SWIFT) --version; cat Package.swift include/*.h; find Sou
 
 # The C library, in Embedded Swift: dist/libtwolayernet.so and dist/libtwolayernet.a.
 lib: setup
-	TLN_EMBEDDED=1 TLN_BUILD_ID=0x$(BUILD_ID) $(SWIFT) build -c release --product twolayernet --scratch-path .build-embedded \
+	TLN_EMBEDDED=1 TLN_BUILD_ID=0x$(BUILD_ID) TLN_ENGINE_OBJECT=$(abspath $(ENGINE)) \
+	  $(SWIFT) build -c release --product twolayernet --scratch-path .build-embedded \
 	  --disable-local-rpath
 	mkdir -p dist
 	# Renamed into place: a program may be running with the old one.
@@ -42,7 +44,8 @@ lib: setup
 	ln -sf $(LIBRARY) dist/$(SONAME)
 	ln -sf $(SONAME) dist/libtwolayernet.so
 	rm -f dist/libtwolayernet.a
-	ld -r --force-group-allocation --gc-sections --wrap=posix_memalign --wrap=free -o dist/twolayernet.o $(EMBEDDED)/*.build/*.o \
+	ld -r --force-group-allocation --gc-sections --wrap=posix_memalign --wrap=free -o dist/twolayernet.o \
+	  $(ENGINE) $(EMBEDDED)/*Kernels*.build/*.o $(EMBEDDED)/CSystem.build/*.o \
 	  $$(nm -D --defined-only dist/$(LIBRARY) | sed -n 's/.* \(tln_[a-z_]*\).*/-u \1/p')
 	$(OBJCOPY) --wildcard --keep-global-symbol='tln_*' --strip-unneeded dist/twolayernet.o
 	ar rcs dist/libtwolayernet.a dist/twolayernet.o

@@ -26,8 +26,16 @@ let embeddedSettings: [SwiftSetting] =
     ]),
   ] : []
 
-// The time goes into the kernels; everything around them is built small.
-let engineSettings = embeddedSettings + (embedded ? [.unsafeFlags(["-Osize"])] : [])
+// The time goes into the kernels; everything around them is built small. On Linux that is finished by the
+// linker, which gets the compiler's intermediate code and sees all of it at once (39 KB).
+let engineSettings =
+  embeddedSettings
+  + (embedded
+    ? [
+      .unsafeFlags(["-Osize"]),
+      .unsafeFlags(
+        ["-Xfrontend", "-emit-bc", "-Xfrontend", "-lto=llvm-full"], .when(platforms: [.linux], configuration: .release)),
+    ] : [])
 
 // The CPU kernels: one folder of sources, compiled once for each instruction set (the folders beside it
 // are links to it). The linker takes the first copy of a symbol that several objects share, in the order
@@ -48,7 +56,7 @@ let kernelSettings = embeddedSettings + [.unsafeFlags(["-Ounchecked"], .when(con
 #if arch(x86_64)
   let baselineSettings =
     embedded
-    ? engineSettings + [.unsafeFlags(["-Xllvm", "-enable-machine-outliner=always"])] : kernelSettings
+    ? embeddedSettings + [.unsafeFlags(["-Osize", "-Xllvm", "-enable-machine-outliner=always"])] : kernelSettings
 #else
   let baselineSettings = kernelSettings
 #endif
@@ -64,7 +72,7 @@ let kernelTargets: [Target] =
       name: set.target, dependencies: ["CKernels"],
       swiftSettings: kernelSettings + [
         .define(set.define),
-        .unsafeFlags(["-Xcc", "-march=\(set.march)"]),
+        .unsafeFlags(["-Xcc", "-march=\(set.march)", "-Xllvm", "-unroll-runtime=false"]),
       ])
   }
 
@@ -77,6 +85,12 @@ let hardenedC = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Os", "-ffi
 let reserveFlags =
   embedded ? ["posix_memalign", "free"].flatMap { ["-Xlinker", "--wrap=\($0)"] } : []
 
+// What the linker makes of the intermediate code, for the static library.
+let engineObject = Context.environment["TLN_ENGINE_OBJECT"]
+let linkTimeFlags =
+  (embedded ? ["-mllvm", "-enable-machine-outliner=always"] : [])
+  + (engineObject.map { ["--lto-obj-path=\($0)"] } ?? [])
+
 // Only tln_ symbols leave the library: a host that has a Swift runtime of its own must not meet ours.
 let librarySettings: [LinkerSetting] = [
   .unsafeFlags(
@@ -86,7 +100,7 @@ let librarySettings: [LinkerSetting] = [
       "-Xlinker", "-z",
       "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now", "-Xlinker",
       "--build-id=\(Context.environment["TLN_BUILD_ID"] ?? "sha1")",
-    ] + reserveFlags, .when(platforms: [.linux]))
+    ] + reserveFlags + linkTimeFlags.flatMap { ["-Xlinker", $0] }, .when(platforms: [.linux]))
 ]
 
 let engineTargets: [Target] =

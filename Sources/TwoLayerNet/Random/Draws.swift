@@ -9,8 +9,8 @@ extension MersenneTwister {
   ) {
     let start = Float(low)
     let span = Float(high) - start
-    for index in 0..<values.count {
-      let fraction = Float(next32() & 0xff_ffff) * 0x1p-24
+    draw(values.count) { index, word in
+      let fraction = Float(word & 0xff_ffff) * 0x1p-24
       values[index] = start.addingProduct(fraction, span)
     }
   }

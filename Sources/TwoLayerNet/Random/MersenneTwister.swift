@@ -39,8 +39,29 @@ struct MersenneTwister: ~Copyable {
   mutating func next32() -> UInt32 {
     left &-= 1
     if left == 0 { twist() }
-    var word = state[next]
     next &+= 1
+    return Self.tempered(state[next &- 1])
+  }
+
+  /// Draws `count` times, and gives each draw's index and 32 bits to `use`: what `next32` would return,
+  /// with its counting done once for all words up to the next twist.
+  mutating func draw(_ count: Int, _ use: (Int, UInt32) -> Void) {
+    var done = 0
+    while done < count {
+      if left == 1 {
+        twist()
+        left &+= 1
+      }
+      let run = min(left &- 1, count &- done)
+      for index in 0..<run { use(done &+ index, Self.tempered(state[next &+ index])) }
+      left &-= run
+      next &+= run
+      done &+= run
+    }
+  }
+
+  private static func tempered(_ word: UInt32) -> UInt32 {
+    var word = word
     word ^= word >> 11
     word ^= (word << 7) & 0x9d2c_5680
     word ^= (word << 15) & 0xefc6_0000
