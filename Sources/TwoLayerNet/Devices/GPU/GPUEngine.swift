@@ -15,6 +15,11 @@ final class GPUEngine: Engine {
   /// Working memory and features of the last inference.
   private var workspace: GPUWorkspace?
   private var features: GPURows?
+  /// Steps that were taken and not asked for yet: set during a training alone.
+  var ahead: GPUAhead?
+  /// Where those before them are kept.
+  private var snapshot: GPUSnapshot?
+  private var snapshotFits = true
 
   var shape: Shape { plan.shape }
   var device: Device { context.driver.device }
@@ -37,12 +42,14 @@ final class GPUEngine: Engine {
   func read(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) throws(Failure) {
     context.lock()
     defer { context.unlock() }
+    try settle()
     try parameters.read(parameter, into: values)
   }
 
   func write(_ parameter: Parameter, from values: UnsafeBufferPointer<Float>) throws(Failure) {
     context.lock()
     defer { context.unlock() }
+    try settle()
     try parameters.write(parameter, from: values)
   }
 
@@ -57,6 +64,7 @@ final class GPUEngine: Engine {
   ) throws(Failure) {
     context.lock()
     defer { context.unlock() }
+    try settle()
     let pass = rowsPerPass(rows)
     let staged = try takeFeatures(rows: pass)
     var first = 0
@@ -72,6 +80,7 @@ final class GPUEngine: Engine {
   func evaluate(_ dataset: Dataset) throws(Failure) -> Evaluation {
     context.lock()
     defer { context.unlock() }
+    try settle()
     let data = try copy(of: dataset)
     let pass = rowsPerPass(dataset.rows)
     let results = try Buffer<Float>(uninitialized: 2 &* pass)
@@ -155,16 +164,29 @@ extension GPUEngine {
     return made
   }
 
+  /// Memory for a snapshot; nil if the device has not enough, without which it goes too.
+  func takeSnapshot() throws(Failure) -> GPUSnapshot? {
+    if snapshot != nil || !snapshotFits { return snapshot }
+    do throws(Failure) {
+      snapshot = try GPUSnapshot(context, shape)
+    } catch {
+      guard context.driver.isFull else { throw error }
+      snapshotFits = false
+    }
+    return snapshot
+  }
+
   /// Runs a body that allocates; if the device has no memory left, once more without what this engine
   /// keeps only to be faster.
   func withRoom<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
     do throws(Failure) {
       return try body()
     } catch {
-      guard error.status == .outOfMemory, !datasets.isEmpty || workspace != nil || features != nil
+      guard context.driver.isFull,
+        !datasets.isEmpty || workspace != nil || features != nil || snapshot != nil
       else { throw error }
       datasets.removeAll()
-      (workspace, features) = (nil, nil)
+      (workspace, features, snapshot) = (nil, nil, nil)
       return try body()
     }
   }

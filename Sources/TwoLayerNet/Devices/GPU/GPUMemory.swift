@@ -54,6 +54,11 @@ final class GPUBuffer {
     try context.driver.upload(source, to: memory, offset: offset)
   }
 
+  /// Copies another one's contents in, of the same size.
+  func copy(from other: GPUBuffer) throws(Failure) {
+    try context.driver.copy(other.memory, to: memory)
+  }
+
   func download(offset: Int = 0, into target: UnsafeMutableRawBufferPointer) throws(Failure) {
     try context.driver.download(memory, offset: offset, into: target)
   }

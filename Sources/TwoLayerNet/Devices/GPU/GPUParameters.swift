@@ -34,6 +34,8 @@ struct GPUParameters {
     }
   }
 
+  func copy(from other: GPUParameters) throws(Failure) { try buffer.copy(from: other.buffer) }
+
   /// Copies a parameter out, row-major as PyTorch has it.
   func read(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) throws(Failure) {
     guard parameter == .hiddenWeight else {
