@@ -46,8 +46,9 @@ protocol Optimizer: AnyObject {
   /// loss and returns how many steps were taken; fewer than asked for only if the loss of the next one is
   /// not finite, which is then written too, and that step not taken.
   ///
-  /// If the order is longer, the rest is what will be asked for next unless training ends before. A
-  /// device may take such steps in advance as long as nobody can notice, until `settle` is called.
+  /// If the order is longer, the rest is what will be asked for next, from the same array, unless training
+  /// ends before. A device may take such steps in advance as long as nobody can notice, until the order
+  /// has come to its end or `settle` is called.
   func step(
     _ dataset: Dataset, order: UnsafeBufferPointer<UInt32>, batchSize: Int,
     losses: UnsafeMutableBufferPointer<Float>

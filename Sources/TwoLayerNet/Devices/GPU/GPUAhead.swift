@@ -11,13 +11,13 @@ final class GPUAhead {
   let optimizer: GPUOptimizer
   private let snapshot: GPUSnapshot
   private let dataset: Dataset
-  private let order: Buffer<UInt32>
+  /// The caller's, who asks for its steps one after the other.
+  private let order: UnsafeBufferPointer<UInt32>
   private let batchSize: Int
   private let sgd: SGD
   private let state: tlng_state
   private let losses: Buffer<Float>
-  private(set) var taken = 0
-  private var asked = 0
+  private var (taken, asked) = (0, 0)
 
   init(
     _ optimizer: GPUOptimizer, _ snapshot: GPUSnapshot, _ dataset: Dataset,
@@ -25,52 +25,36 @@ final class GPUAhead {
   ) throws(Failure) {
     (self.optimizer, self.snapshot, self.dataset) = (optimizer, snapshot, dataset)
     (self.batchSize, sgd, state) = (batchSize, optimizer.sgd, optimizer.state)
-    let copy = try Buffer<UInt32>(uninitialized: min(order.count, steps &* batchSize))
-    memcpy(copy.base, order.baseAddress!, 4 &* copy.count)
-    self.order = copy
+    self.order = order
     losses = try Buffer(uninitialized: steps)
   }
 
-  /// Takes the steps; after a failure the network is as before, if the device still allows it.
-  func take() throws(Failure) {
+  /// Takes the steps, and asks for the first; returns whether that could be taken.
+  func begin(_ loss: UnsafeMutablePointer<Float>) throws(Failure) -> Bool {
     try snapshot.save(optimizer)
-    do throws(Failure) {
-      taken = try optimizer.take(
-        dataset, order.readOnly, batchSize: batchSize, state, losses.mutable)
-    } catch {
-      do throws(Failure) { try snapshot.restore(optimizer) } catch {}
-      throw error
-    }
-  }
-
-  /// The loss of the first step, also if it is not finite and the step was not taken.
-  var firstLoss: Float {
+    taken = try optimizer.take(dataset, order, batchSize: batchSize, state, losses.mutable)
+    loss.pointee = losses[0]
     asked = 1
-    return losses[0]
+    return taken > 0
   }
 
-  /// The loss of the next step, if these are its rows and its options.
-  func nextLoss(
-    _ dataset: Dataset, _ order: UnsafeBufferPointer<UInt32>, batchSize: Int
-  ) -> Float? {
-    let first = asked &* batchSize
-    let rows = min(batchSize, order.count)
-    guard dataset.serial == self.dataset.serial, batchSize == self.batchSize, sgd == optimizer.sgd,
-      rows == min(batchSize, self.order.count &- first),
-      memcmp(self.order.base + first, order.baseAddress!, 4 &* rows) == 0
-    else { return nil }
+  /// Asks for the step after those, and writes its loss; false if it is to be taken in another way.
+  func next(_ order: UnsafeBufferPointer<UInt32>, _ loss: UnsafeMutablePointer<Float>) -> Bool {
+    guard order.baseAddress == self.order.baseAddress! + asked &* batchSize, sgd == optimizer.sgd
+    else { return false }
+    loss.pointee = losses[asked]
     asked &+= 1
-    return losses[asked &- 1]
+    return true
   }
 
-  var isOver: Bool { asked >= taken }
+  /// Whether there are steps that were not asked for.
+  var isAhead: Bool { asked < taken }
 
   /// Goes back to the last step that was asked for.
   func undo() throws(Failure) {
     try snapshot.restore(optimizer)
-    let rows = min(order.count, asked &* batchSize)
     _ = try optimizer.take(
-      dataset, UnsafeBufferPointer(start: order.base, count: rows), batchSize: batchSize, state,
+      dataset, order, batchSize: batchSize, state,
       UnsafeMutableBufferPointer(start: losses.base, count: asked))
   }
 }

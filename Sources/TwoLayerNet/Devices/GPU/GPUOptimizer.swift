@@ -71,11 +71,10 @@ final class GPUOptimizer: Optimizer {
     engine.context.lock()
     defer { engine.context.unlock() }
     if losses.count == 1, let ahead = engine.ahead, ahead.optimizer === self,
-      let loss = ahead.nextLoss(dataset, order, batchSize: batchSize)
+      ahead.next(order, losses.baseAddress!)
     {
-      if ahead.isOver { engine.ahead = nil }
+      if !ahead.isAhead { engine.ahead = nil }
       foresight.asked()
-      losses[0] = loss
       return 1
     }
     try engine.settle()
@@ -94,10 +93,8 @@ final class GPUOptimizer: Optimizer {
     if steps > 1, let snapshot = try engine.takeSnapshot() {
       let ahead = try GPUAhead(
         self, snapshot, dataset, order, batchSize: batchSize, steps: steps)
-      try ahead.take()
-      losses[0] = ahead.firstLoss
-      done = min(ahead.taken, 1)
-      if !ahead.isOver { engine.ahead = ahead }
+      if try ahead.begin(losses.baseAddress!) { done = 1 }
+      if ahead.isAhead { engine.ahead = ahead }
     } else {
       steps = 1
       done = try take(dataset, order, batchSize: batchSize, state, losses)
