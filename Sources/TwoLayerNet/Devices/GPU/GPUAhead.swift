@@ -65,8 +65,8 @@ final class GPUSnapshot {
   private let momentum: GPUParameters
 
   init(_ context: GPUContext, _ shape: Shape) throws(Failure) {
-    parameters = try GPUParameters.make(context, shape)
-    momentum = try GPUParameters.make(context, shape)
+    parameters = try GPUParameters.make(context, shape, isSpare: true)
+    momentum = try GPUParameters.make(context, shape, isSpare: true)
   }
 
   func save(_ optimizer: GPUOptimizer) throws(Failure) {

@@ -28,6 +28,7 @@ final class GPUEngine: Engine {
     self.context = context
     self.plan = plan
     self.parameters = parameters
+    context.engine = self
   }
 
   /// An engine with all parameters zero. The driver is its own from now on.
@@ -128,10 +129,7 @@ final class GPUEngine: Engine {
   private func takeWorkspace(rows: Int) throws(Failure) -> GPUWorkspace {
     if let workspace, rows <= workspace.capacity { return workspace }
     workspace = nil
-    let (context, shape) = (context, shape)
-    let made = try withRoom { () throws(Failure) in
-      try GPUWorkspace.make(context, shape, rows: rows, training: false)
-    }
+    let made = try GPUWorkspace.make(context, shape, rows: rows, training: false)
     workspace = made
     return made
   }
@@ -139,10 +137,7 @@ final class GPUEngine: Engine {
   private func takeFeatures(rows: Int) throws(Failure) -> GPURows {
     if let features, rows <= features.capacity { return features }
     features = nil
-    let (context, shape) = (context, shape)
-    let made = try withRoom { () throws(Failure) in
-      try GPURows.make(context, type: .f32, columns: shape.input, rows: rows)
-    }
+    let made = try GPURows.make(context, type: .f32, columns: shape.input, rows: rows)
     features = made
     return made
   }
@@ -158,13 +153,12 @@ extension GPUEngine {
       return found
     }
     if datasets.count == 2 { datasets.removeLast() }
-    let context = context
-    let made = try withRoom { () throws(Failure) in try GPURows.make(context, dataset) }
+    let made = try GPURows.make(context, dataset)
     datasets.insert(made, at: 0)
     return made
   }
 
-  /// Memory for a snapshot; nil if the device has not enough, without which it goes too.
+  /// Memory for a snapshot; nil if the device has not enough left.
   func takeSnapshot() throws(Failure) -> GPUSnapshot? {
     if snapshot != nil || !snapshotFits { return snapshot }
     do throws(Failure) {
@@ -176,19 +170,14 @@ extension GPUEngine {
     return snapshot
   }
 
-  /// Runs a body that allocates; if the device has no memory left, once more without what this engine
-  /// keeps only to be faster.
-  func withRoom<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
-    do throws(Failure) {
-      return try body()
-    } catch {
-      guard context.driver.isFull,
-        !datasets.isEmpty || workspace != nil || features != nil || snapshot != nil
-      else { throw error }
-      datasets.removeAll()
-      (workspace, features, snapshot) = (nil, nil, nil)
-      return try body()
+  /// Frees what is kept only to be faster; false if there is nothing.
+  func makeRoom() -> Bool {
+    guard !datasets.isEmpty || workspace != nil || features != nil || snapshot != nil else {
+      return false
     }
+    datasets.removeAll()
+    (workspace, features, snapshot) = (nil, nil, nil)
+    return true
   }
 }
 

@@ -25,10 +25,7 @@ final class GPUOptimizer: Optimizer {
   }
 
   static func make(_ engine: GPUEngine, _ sgd: SGD) throws(Failure) -> GPUOptimizer {
-    let momentum = try engine.withRoom { () throws(Failure) in
-      try GPUParameters.make(engine.context, engine.shape)
-    }
-    return GPUOptimizer(engine, sgd, momentum)
+    GPUOptimizer(engine, sgd, try GPUParameters.make(engine.context, engine.shape))
   }
 
   func settle() throws(Failure) {
@@ -78,12 +75,13 @@ final class GPUOptimizer: Optimizer {
       return 1
     }
     try engine.settle()
-    // For the largest run at once, and before memory goes to what can be done without.
+    // For the largest run at once, and before memory goes to what can be done without; the dataset last,
+    // which the others may push out.
     let left = (order.count &- 1) / batchSize &+ 1
     let limit = max(losses.count, min(left, stepsAtOnce(batchSize: batchSize)))
-    _ = try engine.copy(of: dataset)
-    _ = try takeWorkspace(rows: min(batchSize, order.count))
     _ = try takeRun(steps: limit, order: min(order.count, limit &* batchSize))
+    _ = try takeWorkspace(rows: min(batchSize, order.count))
+    _ = try engine.copy(of: dataset)
     guard losses.count == 1 else {
       return try take(dataset, order, batchSize: batchSize, state, losses)
     }
@@ -198,9 +196,7 @@ final class GPUOptimizer: Optimizer {
   private func takeWorkspace(rows: Int) throws(Failure) -> GPUWorkspace {
     if let workspace, rows <= workspace.capacity { return workspace }
     workspace = nil
-    let made = try engine.withRoom { () throws(Failure) in
-      try GPUWorkspace.make(engine.context, engine.shape, rows: rows, training: true)
-    }
+    let made = try GPUWorkspace.make(engine.context, engine.shape, rows: rows, training: true)
     workspace = made
     return made
   }
@@ -216,9 +212,8 @@ final class GPUOptimizer: Optimizer {
   private func takeRows(_ count: Int) throws(Failure) -> GPURows {
     if let rows, count <= rows.capacity { return rows }
     rows = nil
-    let made = try engine.withRoom { () throws(Failure) in
-      try GPURows.make(engine.context, type: .f32, columns: engine.shape.input, rows: count)
-    }
+    let made = try GPURows.make(
+      engine.context, type: .f32, columns: engine.shape.input, rows: count)
     rows = made
     return made
   }
