@@ -126,10 +126,11 @@ enum {
   TLN_BAD_FILE = 3,         /* the file is not what it should be: damaged, truncated, hostile */
   TLN_UNSUPPORTED = 4,      /* a valid request for something this version does not do */
   TLN_NO_DEVICE = 5,        /* the requested device is not available; the message says why */
-  TLN_DEVICE_FAILED = 6,    /* the device was there and failed; the message has its driver's own name of
-                               the error, such as CUDA_ERROR_LAUNCH_FAILED */
-  TLN_OUT_OF_MEMORY = 7,    /* memory or another resource of the system, such as threads, ran out, or
-                               a device's memory while it is used */
+  TLN_DEVICE_FAILED = 6,    /* the device was there and failed, or its memory is too small; the message has
+                               its driver's own name of the error, such as CUDA_ERROR_LAUNCH_FAILED or
+                               CUDA_ERROR_OUT_OF_MEMORY */
+  TLN_OUT_OF_MEMORY = 7,    /* memory or another resource of the system, such as threads, ran out; never
+                               a device's own memory */
   TLN_CANCELLED = 8,        /* a callback or tln_trainer_cancel stopped the training */
   TLN_INTERNAL = 9          /* a defect of this library; please report it with the message */
 };
@@ -355,7 +356,12 @@ typedef struct tln_progress {
  * training with TLN_CANCELLED; the network keeps the step that has just finished. It has to return: no
  * longjmp and no C++ exception may leave it. It may call any function on other handles,
  * tln_trainer_save and tln_trainer_set_learning_rate on this trainer, and those that only read its
- * network; nothing else on these two. */
+ * network; nothing else on these two.
+ *
+ * A GPU takes steps in advance, up to about 50 ms, so that it need not wait for each of these calls: they
+ * come in groups, later than the steps. That is all that can be noticed. Position, file and network are
+ * those of the step that is told; if the callback ends the training, looks at the network or changes the
+ * rate, the steps after it are undone. A callback that does so at every step gets one step at a time. */
 typedef int32_t (*tln_progress_callback)(const tln_progress *progress, void *user_data);
 
 /* Trains until `epochs` more epochs (at least 0) have ended. An epoch that was left half-way (by
@@ -385,8 +391,10 @@ TLN_API tln_status tln_trainer_set_learning_rate(tln_trainer *trainer, double le
 TLN_API tln_status tln_trainer_get_position(const tln_trainer *trainer, int64_t *out_epochs,
                                             int64_t *out_steps);
 
-/* Ends a running tln_trainer_fit with TLN_CANCELLED after its current step, from any thread. If none
- * is running, the next one ends before its first step. Safe in a signal handler. NULL is ignored. */
+/* Ends a running tln_trainer_fit with TLN_CANCELLED after its current step, from any thread. (Without a
+ * callback a device is given some steps at a time, about a tenth of a second's on a large GPU, and ends
+ * after those.) If none is running, the next one ends before its first step. Safe in a signal handler.
+ * NULL is ignored. */
 TLN_API void tln_trainer_cancel(tln_trainer *trainer);
 
 /* Writes everything that training needs to go on as if it had never stopped, to the bit: parameters,

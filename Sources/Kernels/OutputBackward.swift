@@ -110,7 +110,7 @@ enum OutputUpdate: TileKernel {
       let gradient = Sums<T>($0).memory
       for output in first..<last {
         #if TLN_AVX512
-          let isSequence = false
+          let isSequence = avx512HasSequences
         #else
           let isSequence = isSequence(step)
         #endif
@@ -134,6 +134,11 @@ enum OutputUpdate: TileKernel {
     let s = step.pointee
     return updateIsSequence(rows: s.outputs, columns: s.hidden, terms: s.rows)
   }
+
+  #if TLN_AVX512
+    /// Table.swift leaves those to AVX2. Not in place, where the compiler warns of code that never runs.
+    private static var avx512HasSequences: Bool { false }
+  #endif
 
   /// Adds the sum over samples start ..< end to `gradient`, which the first panel fills.
   @inline(never)

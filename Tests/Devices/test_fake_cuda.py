@@ -74,7 +74,7 @@ def test_every_call_failing(scenarios: pathlib.Path, tmp_path: pathlib.Path, err
     assert calls > 300 and failures > calls // 2
 
 
-@pytest.mark.parametrize("name", ["fork", "threads"])
+@pytest.mark.parametrize("name", ["fork", "threads", "told"])
 def test_other_hosts(scenarios: pathlib.Path, tmp_path: pathlib.Path, name: str) -> None:
     done = subprocess.run([scenarios, name], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -109,7 +109,7 @@ def test_old_devices(request_device) -> None:
 
 
 def test_a_driver_without_one_of_the_functions(request_device, objects: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    assert len(FUNCTIONS) == 29
+    assert len(FUNCTIONS) == 30
     for name in FUNCTIONS:
         script = tmp_path / "exports.map"
         script.write_text(f"{{ local: {name}; }};")
@@ -128,8 +128,48 @@ def test_a_driver_that_fails_from_the_beginning(request_device, name: str) -> No
 def test_a_device_without_memory(request_device) -> None:
     answer = request_device(FAKE_CUDA_FAIL="cuDevicePrimaryCtxRetain:1:2")
     assert answer["count"] == 0 and "CUDA_ERROR_OUT_OF_MEMORY" in answer["reason"]
-    answer = request_device(FAKE_CUDA_MEMORY=100)
-    assert answer["status"] == "TLN_DEVICE_FAILED" and "CUDA_ERROR_OUT_OF_MEMORY" in answer["error"]
+    assert answer["count"] == 0 and "CUDA_ERROR_OUT_OF_MEMORY" in answer["reason"]
+
+
+MEMORY = """
+import sys, numpy, twolayernet
+rows = numpy.zeros((3000, 20), numpy.float32), numpy.zeros(3000, numpy.int64)
+calls = {
+    "create": lambda: twolayernet.Network(20, 30, 4, device="cuda"),
+    "trainer": lambda: twolayernet.Trainer(network, batch_size=500),
+    "step": lambda: trainer.step(*rows),
+    "fit": lambda: trainer.fit(twolayernet.Dataset(*rows), epochs=1),
+    "evaluate": lambda: network.evaluate(twolayernet.Dataset(*rows)),
+    "logits": lambda: network.logits(rows[0]),
+}
+try:
+    name = "create"
+    network = calls[name]()
+    name = "trainer"
+    trainer = calls[name]()
+    for name in sys.argv[1:]:
+        calls[name]()
+    print("none")
+except twolayernet.TwoLayerNetError as error:
+    print(name, error.status_name, error)
+"""
+
+
+@pytest.mark.parametrize("calls", [["step"], ["fit"], ["evaluate"], ["logits"]], ids=lambda calls: calls[0])
+def test_out_of_device_memory_is_the_same_wherever_it_happens(
+    root: pathlib.Path, library: pathlib.Path, driver: pathlib.Path, calls: list[str]
+) -> None:
+    """With more and more memory: the driver's error, never the status that stands for the system's memory."""
+    failed = []
+    for memory in [100, 5000, 9000, 20000, 100_000, 10_000_000]:
+        environment = os.environ | {"LD_LIBRARY_PATH": str(driver), "TWOLAYERNET_LIBRARY": str(library)}
+        environment |= {"PYTHONPATH": str(root / "bindings/python/src"), "FAKE_CUDA_MEMORY": str(memory)}
+        done = subprocess.run([sys.executable, "-c", MEMORY, *calls], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        failed.append(done.stdout.split()[0])
+        if failed[-1] != "none":
+            assert "TLN_DEVICE_FAILED" in done.stdout and "cuMemAlloc failed: CUDA_ERROR_OUT_OF_MEMORY for" in done.stdout
+    assert failed[0] == "create" and failed[-1] == "none" and {"trainer", *calls} <= set(failed)
 
 
 def test_devices_are_counted_from_0(request_device) -> None:

@@ -30,7 +30,7 @@ protocol Engine: AnyObject {
 protocol Optimizer: AnyObject {
   var sgd: SGD { get set }
 
-  /// How many steps a call should be asked for when nobody waits for each of them: many enough that
+  /// How many steps a call should be asked for when nobody is told of each of them: many enough that
   /// calling costs nothing, and so few that a training that is cancelled ends soon.
   func stepsAtOnce(batchSize: Int) -> Int
 
@@ -41,14 +41,21 @@ protocol Optimizer: AnyObject {
     throws(Failure)
   func writeMomentum(_ parameter: Parameter, from values: UnsafeBufferPointer<Float>) throws(Failure)
 
-  /// One step for each batch: batch b is rows order[b * batchSize ..< (b + 1) * batchSize] of the
-  /// dataset, the last one smaller where the order ends. Writes each batch's loss and
-  /// returns how many steps were taken; fewer than asked for only if the loss of the next one is not
-  /// finite, which is then written too, and that step not taken.
+  /// As many steps as there is room for losses: batch b is rows order[b * batchSize ..<
+  /// (b + 1) * batchSize] of the dataset, the last one smaller where the order ends. Writes each batch's
+  /// loss and returns how many steps were taken; fewer than asked for only if the loss of the next one is
+  /// not finite, which is then written too, and that step not taken.
+  ///
+  /// If the order is longer, the rest is what will be asked for next, from the same array, unless training
+  /// ends before. A device may take such steps in advance as long as nobody can notice, until the order
+  /// has come to its end or `settle` is called.
   func step(
     _ dataset: Dataset, order: UnsafeBufferPointer<UInt32>, batchSize: Int,
     losses: UnsafeMutableBufferPointer<Float>
   ) throws(Failure) -> Int
+
+  /// Training has ended: what was done in advance is undone.
+  func settle() throws(Failure)
 
   /// One step on rows of the caller's: features [rows, input], labels [rows]. Returns the loss; if it is
   /// not finite the step is not taken.

@@ -134,14 +134,19 @@ public final class Trainer {
     }
     if count == 0 { return }
     let order = try Buffer<UInt32>(uninitialized: dataset.rows)
-    // Without anyone to tell, several steps at a time.
+    // Without anyone to tell, several steps at a time; else the device sees to it that it needn't wait.
     let stepsAtOnce = progress == nil ? optimizer.stepsAtOnce(batchSize: options.batchSize) : 1
     let losses = try Buffer<Float>(uninitialized: stepsAtOnce)
     try network.exclusively { () throws(Failure) in
       let (last, overflow) = position.epochs.addingReportingOverflow(count)
       if overflow { throw .invalidArgument("epochs is \(count), too many after \(position.epochs)") }
-      while position.epochs < last {
-        try runEpoch(dataset, order.mutable, losses.mutable, last: last, progress)
+      do throws(Failure) {
+        while position.epochs < last {
+          try runEpoch(dataset, order.mutable, losses.mutable, last: last, progress)
+        }
+      } catch {
+        try optimizer.settle()
+        throw error
       }
     }
   }
@@ -179,13 +184,14 @@ public final class Trainer {
     try fillOrder(order, seed: epoch.seed)
     var lossSum = 0.0
     let firstStep = epoch.steps
+    let lastRow = min(steps * batchSize, dataset.rows)
     while epoch.steps < steps {
       if isCancelled.exchange(false, ordering: .relaxed) { throw Self.cancelled }
       let wanted = min(losses.count, steps - epoch.steps)
       let firstRow = epoch.steps * batchSize
       let endRow = min(firstRow + wanted * batchSize, dataset.rows)
       let done = try optimizer.step(
-        dataset, order: UnsafeBufferPointer(rebasing: order[firstRow..<endRow]), batchSize: batchSize,
+        dataset, order: UnsafeBufferPointer(rebasing: order[firstRow..<lastRow]), batchSize: batchSize,
         losses: UnsafeMutableBufferPointer(rebasing: losses[0..<wanted]))
       epoch.steps += done
       position =

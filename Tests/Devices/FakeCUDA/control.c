@@ -50,6 +50,24 @@ const char *fake_cuda_disarm(void) {
   return happened ? failed_name : NULL;
 }
 
+static struct {
+  const char *name;
+  long calls;
+} counts[64];
+
+static long *count_of(const char *name) {
+  int index = 0;
+  while (counts[index].name && strcmp(counts[index].name, name) != 0)
+    if (++index == sizeof counts / sizeof *counts) misuse("more functions than are counted");
+  counts[index].name = name;
+  return &counts[index].calls;
+}
+
+long fake_cuda_count(const char *name) {
+  LOCKED;
+  return *count_of(name);
+}
+
 /* The error that this call has to return. */
 static int fails_by_environment(const char *name) {
   static long count;
@@ -63,6 +81,7 @@ static int fails_by_environment(const char *name) {
 
 int fails(const char *name) {
   LOCKED;
+  ++*count_of(name);
   int error = fails_by_environment(name);
   if (error) happened = 1;
   const long call = calls++;

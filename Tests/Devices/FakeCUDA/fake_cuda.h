@@ -18,6 +18,9 @@ void fake_cuda_arm(long call, int error, int for_ever);
 /* The function that failed, or NULL if none did. */
 const char *fake_cuda_disarm(void);
 
+/* How often this function has been called. */
+long fake_cuda_count(const char *name);
+
 /* Contexts, streams, modules, graphs and pieces of memory that have not been given back. */
 long fake_cuda_live(void);
 long fake_cuda_live_bytes(void);

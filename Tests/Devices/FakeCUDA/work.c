@@ -74,6 +74,18 @@ int cuMemcpyDtoHAsync_v2(void *target, uint64_t source, size_t bytes, void *stre
   return 0;
 }
 
+int cuMemcpyDtoDAsync_v2(uint64_t target, uint64_t source, size_t bytes, void *stream) {
+  CALL("cuMemcpyDtoDAsync_v2");
+  mine(stream, STREAM, "cuMemcpyDtoDAsync");
+  tlne_device *emulator = allocation(source, bytes, "cuMemcpyDtoDAsync")->owner->emulator;
+  allocation(target, bytes, "cuMemcpyDtoDAsync");
+  unsigned char *values = malloc(bytes);
+  tlne_read(emulator, source, values, bytes);
+  tlne_write(emulator, target, values, bytes);
+  free(values);
+  return 0;
+}
+
 int cuMemsetD8Async(uint64_t target, unsigned char value, size_t bytes, void *stream) {
   CALL("cuMemsetD8Async");
   mine(stream, STREAM, "cuMemsetD8Async");

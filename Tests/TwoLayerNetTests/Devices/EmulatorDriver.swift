@@ -14,7 +14,10 @@ final class EmulatorDriver: GPUDriver {
   private var sizes: [UInt64: Int] = [:]
   /// Calls that may still be made before one fails; nil for any number.
   var callsUntilFailure: Int?
+  private(set) var isFull = false
   private(set) var uploadedBytes = 0
+  /// Copies to the host, each of which waits for the device.
+  private(set) var downloads = 0
   private(set) var launches: [GPULaunch] = []
   private(set) var recordings = 0
   /// Set while a call runs, to notice a second one.
@@ -45,7 +48,8 @@ final class EmulatorDriver: GPUDriver {
   func allocate(bytes: Int) throws(Failure) -> GPUMemory {
     var memory = GPUMemory()
     try call { () throws(Failure) in
-      guard bytes > 0, bytes <= capacity - used else { throw .outOfMemory(bytes: bytes) }
+      isFull = bytes > capacity - used
+      guard bytes > 0, !isFull else { throw Failure(.deviceFailed, "the device has no more memory") }
       memory = GPUMemory(address: tlne_allocate(emulated, bytes), bytes: bytes)
       guard memory.address != 0 else { throw .outOfMemory(bytes: bytes) }
       used += bytes
@@ -72,7 +76,18 @@ final class EmulatorDriver: GPUDriver {
     _ memory: GPUMemory, offset: Int, into target: UnsafeMutableRawBufferPointer
   ) throws(Failure) {
     try call { () throws(Failure) in
+      downloads += 1
       tlne_read(emulated, memory.address + UInt64(offset), target.baseAddress, target.count)
+    }
+  }
+
+  func copy(_ source: GPUMemory, to target: GPUMemory) throws(Failure) {
+    guard source.bytes == target.bytes else { throw Failure(.internal, "a copy of another size") }
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: source.bytes, alignment: 16)
+    defer { bytes.deallocate() }
+    try call { () throws(Failure) in
+      tlne_read(emulated, source.address, bytes.baseAddress, bytes.count)
+      tlne_write(emulated, target.address, bytes.baseAddress, bytes.count)
     }
   }
 

@@ -52,6 +52,9 @@ final class CPUOptimizer: Job, Optimizer {
 
   func stepsAtOnce(batchSize: Int) -> Int { 16 }
 
+  /// Nothing is done in advance.
+  func settle() {}
+
   func readMomentum(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) {
     momentum.read(parameter, into: values)
   }

@@ -29,16 +29,7 @@ enum CUDADevices {
   }
 
   static func make(_ shape: Shape, index: Int, threads: Int) throws(Failure) -> any Engine {
-    let driver = try CUDADriver.make(index: index)
-    do throws(Failure) {
-      return try GPUEngine.make(shape, driver: driver)
-    } catch {
-      // A network that does not fit is a matter of the device, not of the system.
-      if error.status == .outOfMemory && driver.ranOutOfMemory {
-        throw Failure(.deviceFailed, "\(error.message)")
-      }
-      throw error
-    }
+    try GPUEngine.make(shape, driver: CUDADriver.make(index: index))
   }
 
   /// How many there are; none is a failure.

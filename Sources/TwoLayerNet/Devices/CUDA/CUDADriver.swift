@@ -16,8 +16,7 @@ final class CUDADriver: GPUDriver {
   private var stream: Handle?
   private var module: Handle?
   private let functions: Buffer<Handle?>
-  /// Whether the device has refused memory because it has no more.
-  private(set) var ranOutOfMemory = false
+  private(set) var isFull = false
 
   private init(
     _ library: CUDALibrary, _ number: CUDALibrary.DeviceNumber, _ functions: consuming Buffer<Handle?>
@@ -100,13 +99,13 @@ extension CUDADriver {
     var memory = GPUMemory(address: 0, bytes: bytes)
     try enter()
     let result = library.allocate(&memory.address, bytes)
+    isFull = result == CUDALibrary.outOfMemory
     do throws(Failure) {
       try leave(result, "cuMemAlloc")
     } catch {
       if memory.address != 0 { free(memory) }
-      guard result == CUDALibrary.outOfMemory else { throw error }
-      ranOutOfMemory = true
-      throw Failure(.outOfMemory, "\(error.message) for \(bytes) bytes")
+      guard isFull else { throw error }
+      throw Failure(.deviceFailed, "\(error.message) for \(bytes) bytes")
     }
     return memory
   }
@@ -135,6 +134,12 @@ extension CUDADriver {
     try enter()
     try leave(library.copyToHost(start, source, target.count, stream), "cuMemcpyDtoHAsync")
     try finish()
+  }
+
+  func copy(_ source: GPUMemory, to target: GPUMemory) throws(Failure) {
+    try enter()
+    try leave(
+      library.copy(target.address, source.address, source.bytes, stream), "cuMemcpyDtoDAsync")
   }
 
   func clear(_ memory: GPUMemory) throws(Failure) {

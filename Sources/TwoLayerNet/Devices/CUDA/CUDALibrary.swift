@@ -42,6 +42,7 @@ struct CUDALibrary {
   let free: @convention(c) (UInt64) -> Result
   let copyToDevice: @convention(c) (UInt64, UnsafeRawPointer, Int, Handle?) -> Result
   let copyToHost: @convention(c) (UnsafeMutableRawPointer, UInt64, Int, Handle?) -> Result
+  let copy: @convention(c) (UInt64, UInt64, Int, Handle?) -> Result
   let set: @convention(c) (UInt64, UInt8, Int, Handle?) -> Result
 
   typealias Arguments = UnsafeMutablePointer<UnsafeMutableRawPointer?>
@@ -121,6 +122,7 @@ extension CUDALibrary {
       free: symbols["cuMemFree_v2"],
       copyToDevice: symbols["cuMemcpyHtoDAsync_v2"],
       copyToHost: symbols["cuMemcpyDtoHAsync_v2"],
+      copy: symbols["cuMemcpyDtoDAsync_v2"],
       set: symbols["cuMemsetD8Async"],
       launchKernel: symbols["cuLaunchKernel"],
       createGraph: symbols["cuGraphCreate"],

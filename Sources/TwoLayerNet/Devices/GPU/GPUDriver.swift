@@ -23,9 +23,10 @@ class GPUSequence {}
 protocol GPUDriver: AnyObject {
   var device: Device { get }
 
-  /// Memory of at least this many bytes (more than 0), aligned to 256, its contents undefined. Fails
-  /// with `.outOfMemory` if the device has not so much.
+  /// Memory of at least this many bytes (more than 0), aligned to 256, its contents undefined.
   func allocate(bytes: Int) throws(Failure) -> GPUMemory
+  /// Whether the last `allocate` failed because the device has not so much.
+  var isFull: Bool { get }
   /// Waits until nothing uses it, and gives it back. Never fails visibly.
   func free(_ memory: GPUMemory)
 
@@ -35,6 +36,8 @@ protocol GPUDriver: AnyObject {
   /// Waits for all work issued before, and copies to the host.
   func download(_ memory: GPUMemory, offset: Int, into target: UnsafeMutableRawBufferPointer)
     throws(Failure)
+  /// Copies all bytes to memory of the same size, after all work issued before.
+  func copy(_ source: GPUMemory, to target: GPUMemory) throws(Failure)
   /// Sets all bytes to zero, after all work issued before.
   func clear(_ memory: GPUMemory) throws(Failure)
 

@@ -15,6 +15,11 @@ final class GPUEngine: Engine {
   /// Working memory and features of the last inference.
   private var workspace: GPUWorkspace?
   private var features: GPURows?
+  /// Steps that were taken and not asked for yet: set during a training alone.
+  var ahead: GPUAhead?
+  /// Where those before them are kept.
+  private var snapshot: GPUSnapshot?
+  private var snapshotFits = true
 
   var shape: Shape { plan.shape }
   var device: Device { context.driver.device }
@@ -23,6 +28,7 @@ final class GPUEngine: Engine {
     self.context = context
     self.plan = plan
     self.parameters = parameters
+    context.engine = self
   }
 
   /// An engine with all parameters zero. The driver is its own from now on.
@@ -37,12 +43,14 @@ final class GPUEngine: Engine {
   func read(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) throws(Failure) {
     context.lock()
     defer { context.unlock() }
+    try settle()
     try parameters.read(parameter, into: values)
   }
 
   func write(_ parameter: Parameter, from values: UnsafeBufferPointer<Float>) throws(Failure) {
     context.lock()
     defer { context.unlock() }
+    try settle()
     try parameters.write(parameter, from: values)
   }
 
@@ -57,6 +65,7 @@ final class GPUEngine: Engine {
   ) throws(Failure) {
     context.lock()
     defer { context.unlock() }
+    try settle()
     let pass = rowsPerPass(rows)
     let staged = try takeFeatures(rows: pass)
     var first = 0
@@ -72,6 +81,7 @@ final class GPUEngine: Engine {
   func evaluate(_ dataset: Dataset) throws(Failure) -> Evaluation {
     context.lock()
     defer { context.unlock() }
+    try settle()
     let data = try copy(of: dataset)
     let pass = rowsPerPass(dataset.rows)
     let results = try Buffer<Float>(uninitialized: 2 &* pass)
@@ -119,10 +129,7 @@ final class GPUEngine: Engine {
   private func takeWorkspace(rows: Int) throws(Failure) -> GPUWorkspace {
     if let workspace, rows <= workspace.capacity { return workspace }
     workspace = nil
-    let (context, shape) = (context, shape)
-    let made = try withRoom { () throws(Failure) in
-      try GPUWorkspace.make(context, shape, rows: rows, training: false)
-    }
+    let made = try GPUWorkspace.make(context, shape, rows: rows, training: false)
     workspace = made
     return made
   }
@@ -130,10 +137,7 @@ final class GPUEngine: Engine {
   private func takeFeatures(rows: Int) throws(Failure) -> GPURows {
     if let features, rows <= features.capacity { return features }
     features = nil
-    let (context, shape) = (context, shape)
-    let made = try withRoom { () throws(Failure) in
-      try GPURows.make(context, type: .f32, columns: shape.input, rows: rows)
-    }
+    let made = try GPURows.make(context, type: .f32, columns: shape.input, rows: rows)
     features = made
     return made
   }
@@ -149,24 +153,31 @@ extension GPUEngine {
       return found
     }
     if datasets.count == 2 { datasets.removeLast() }
-    let context = context
-    let made = try withRoom { () throws(Failure) in try GPURows.make(context, dataset) }
+    let made = try GPURows.make(context, dataset)
     datasets.insert(made, at: 0)
     return made
   }
 
-  /// Runs a body that allocates; if the device has no memory left, once more without what this engine
-  /// keeps only to be faster.
-  func withRoom<R>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
+  /// Memory for a snapshot; nil if the device has not enough left.
+  func takeSnapshot() throws(Failure) -> GPUSnapshot? {
+    if snapshot != nil || !snapshotFits { return snapshot }
     do throws(Failure) {
-      return try body()
+      snapshot = try GPUSnapshot(context, shape)
     } catch {
-      guard error.status == .outOfMemory, !datasets.isEmpty || workspace != nil || features != nil
-      else { throw error }
-      datasets.removeAll()
-      (workspace, features) = (nil, nil)
-      return try body()
+      guard context.driver.isFull else { throw error }
+      snapshotFits = false
     }
+    return snapshot
+  }
+
+  /// Frees what is kept only to be faster; false if there is nothing.
+  func makeRoom() -> Bool {
+    guard !datasets.isEmpty || workspace != nil || features != nil || snapshot != nil else {
+      return false
+    }
+    datasets.removeAll()
+    (workspace, features, snapshot) = (nil, nil, nil)
+    return true
   }
 }
 

@@ -6,6 +6,8 @@ import CSystem
 /// A driver and its lock. Whoever holds the lock may take it again.
 final class GPUContext {
   let driver: any GPUDriver
+  /// Whose memory it is; nil while that is being made.
+  unowned(unsafe) var engine: GPUEngine?
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let memory: Buffer<UInt8>
 
@@ -36,10 +38,19 @@ final class GPUBuffer {
     self.memory = memory
   }
 
-  static func make(_ context: GPUContext, bytes: Int) throws(Failure) -> GPUBuffer {
+  /// If the device has no memory left, the engine has to do without what it keeps only to be faster;
+  /// unless this is for such a purpose too.
+  static func make(
+    _ context: GPUContext, bytes: Int, isSpare: Bool = false
+  ) throws(Failure) -> GPUBuffer {
     context.lock()
     defer { context.unlock() }
-    return GPUBuffer(context, try context.driver.allocate(bytes: max(bytes, 1)))
+    do throws(Failure) {
+      return GPUBuffer(context, try context.driver.allocate(bytes: max(bytes, 1)))
+    } catch {
+      guard context.driver.isFull, !isSpare, context.engine?.makeRoom() == true else { throw error }
+      return GPUBuffer(context, try context.driver.allocate(bytes: max(bytes, 1)))
+    }
   }
 
   deinit {
@@ -52,6 +63,11 @@ final class GPUBuffer {
 
   func upload(_ source: UnsafeRawBufferPointer, offset: Int = 0) throws(Failure) {
     try context.driver.upload(source, to: memory, offset: offset)
+  }
+
+  /// Copies another one's contents in, of the same size.
+  func copy(from other: GPUBuffer) throws(Failure) {
+    try context.driver.copy(other.memory, to: memory)
   }
 
   func download(offset: Int = 0, into target: UnsafeMutableRawBufferPointer) throws(Failure) {

@@ -1,12 +1,13 @@
 // Training on a GPU. The order of a call's batches goes to the device at once, the kernels of a step are
-// recorded and replayed for each of them, and the losses come back at the end.
+// recorded and replayed for each of them, and the losses come back at the end. Steps that are asked for one
+// at a time are taken in advance (GPUAhead.swift).
 
 import CGPUKernels
 import CSystem
 
 final class GPUOptimizer: Optimizer {
-  private let engine: GPUEngine
-  private let momentum: GPUParameters
+  let engine: GPUEngine
+  let momentum: GPUParameters
   var sgd: SGD
   private(set) var hasMomentum = false
   private var workspace: GPUWorkspace?
@@ -15,6 +16,7 @@ final class GPUOptimizer: Optimizer {
   private var rows: GPURows?
   /// What was recorded, and with which arguments.
   private var recorded: (step: tlng_step, sequence: GPUSequence)?
+  fileprivate(set) var foresight = GPUForesight()
 
   private init(_ engine: GPUEngine, _ sgd: SGD, _ momentum: GPUParameters) {
     self.engine = engine
@@ -23,10 +25,13 @@ final class GPUOptimizer: Optimizer {
   }
 
   static func make(_ engine: GPUEngine, _ sgd: SGD) throws(Failure) -> GPUOptimizer {
-    let momentum = try engine.withRoom { () throws(Failure) in
-      try GPUParameters.make(engine.context, engine.shape)
-    }
-    return GPUOptimizer(engine, sgd, momentum)
+    GPUOptimizer(engine, sgd, try GPUParameters.make(engine.context, engine.shape))
+  }
+
+  func settle() throws(Failure) {
+    engine.context.lock()
+    defer { engine.context.unlock() }
+    try engine.settle()
   }
 
   /// About a tenth of a second's worth on a large device.
@@ -42,6 +47,7 @@ final class GPUOptimizer: Optimizer {
   ) throws(Failure) {
     engine.context.lock()
     defer { engine.context.unlock() }
+    try engine.settle()
     try momentum.read(parameter, into: values)
   }
 
@@ -50,6 +56,7 @@ final class GPUOptimizer: Optimizer {
   ) throws(Failure) {
     engine.context.lock()
     defer { engine.context.unlock() }
+    try engine.settle()
     try momentum.write(parameter, from: values)
     hasMomentum = true
   }
@@ -60,16 +67,57 @@ final class GPUOptimizer: Optimizer {
   ) throws(Failure) -> Int {
     engine.context.lock()
     defer { engine.context.unlock() }
+    if losses.count == 1, let ahead = engine.ahead, ahead.optimizer === self,
+      ahead.next(order, losses.baseAddress!)
+    {
+      if !ahead.isAhead { engine.ahead = nil }
+      foresight.asked()
+      return 1
+    }
+    try engine.settle()
+    // For the largest run at once, and before memory goes to what can be done without; the dataset last,
+    // which the others may push out.
+    let left = (order.count &- 1) / batchSize &+ 1
+    let limit = max(losses.count, min(left, stepsAtOnce(batchSize: batchSize)))
+    _ = try takeRun(steps: limit, order: min(order.count, limit &* batchSize))
+    _ = try takeWorkspace(rows: min(batchSize, order.count))
+    _ = try engine.copy(of: dataset)
+    guard losses.count == 1 else {
+      return try take(dataset, order, batchSize: batchSize, state, losses)
+    }
+    let begin = nanoseconds()
+    var steps = foresight.steps(atMost: limit)
+    var done = 0
+    if steps > 1, let snapshot = try engine.takeSnapshot() {
+      let ahead = try GPUAhead(
+        self, snapshot, dataset, order, batchSize: batchSize, steps: steps)
+      if try ahead.begin(losses.baseAddress!) { done = 1 }
+      if ahead.isAhead { engine.ahead = ahead }
+    } else {
+      steps = 1
+      done = try take(dataset, order, batchSize: batchSize, state, losses)
+    }
+    foresight.record(steps: steps, nanoseconds: nanoseconds() &- begin)
+    foresight.asked()
+    return done
+  }
+
+  /// Steps for so many losses, and those of the optimiser from this state on.
+  func take(
+    _ dataset: Dataset, _ order: UnsafeBufferPointer<UInt32>, batchSize: Int, _ state: tlng_state,
+    _ losses: UnsafeMutableBufferPointer<Float>
+  ) throws(Failure) -> Int {
     let data = try engine.copy(of: dataset)
-    let run = try takeRun(steps: losses.count, order: order.count)
-    try run.begin(state, order)
-    let whole = min(order.count / batchSize, losses.count)
+    let rows = min(order.count, losses.count &* batchSize)
+    let run = try takeRun(steps: losses.count, order: rows)
+    try run.begin(state, UnsafeBufferPointer(start: order.baseAddress, count: rows))
+    let whole = min(rows / batchSize, losses.count)
     if whole > 0 {
       let step = try makeStep(data, run, rows: batchSize, batchSize: batchSize, isOrdered: true)
       try engine.context.driver.replay(try record(step), times: whole)
     }
     if whole < losses.count {
-      let rest = order.count &- whole &* batchSize
+      let rest = rows &- whole &* batchSize
       var step = try makeStep(data, run, rows: rest, batchSize: batchSize, isOrdered: true)
       step.only_step = tlng_int(whole)
       try engine.context.launch(engine.plan.training(rows: rest).launches, step)
@@ -82,6 +130,7 @@ final class GPUOptimizer: Optimizer {
   ) throws(Failure) -> Float {
     engine.context.lock()
     defer { engine.context.unlock() }
+    try engine.settle()
     let data = try takeRows(count)
     try data.upload(features, rows: count)
     let small = try Buffer<Int32>(uninitialized: count)
@@ -105,7 +154,7 @@ final class GPUOptimizer: Optimizer {
     return done
   }
 
-  private var state: tlng_state {
+  var state: tlng_state {
     tlng_state(
       begun: 0, ended: 0, minus_learning_rate: Float(-sgd.learningRate),
       momentum: Float(sgd.momentum), one_minus_dampening: Float(1 - sgd.dampening),
@@ -147,9 +196,7 @@ final class GPUOptimizer: Optimizer {
   private func takeWorkspace(rows: Int) throws(Failure) -> GPUWorkspace {
     if let workspace, rows <= workspace.capacity { return workspace }
     workspace = nil
-    let made = try engine.withRoom { () throws(Failure) in
-      try GPUWorkspace.make(engine.context, engine.shape, rows: rows, training: true)
-    }
+    let made = try GPUWorkspace.make(engine.context, engine.shape, rows: rows, training: true)
     workspace = made
     return made
   }
@@ -165,11 +212,20 @@ final class GPUOptimizer: Optimizer {
   private func takeRows(_ count: Int) throws(Failure) -> GPURows {
     if let rows, count <= rows.capacity { return rows }
     rows = nil
-    let made = try engine.withRoom { () throws(Failure) in
-      try GPURows.make(engine.context, type: .f32, columns: engine.shape.input, rows: count)
-    }
+    let made = try GPURows.make(
+      engine.context, type: .f32, columns: engine.shape.input, rows: count)
     rows = made
     return made
+  }
+}
+
+extension GPUEngine {
+  /// Undoes what was done in advance.
+  func settle() throws(Failure) {
+    guard let ahead else { return }
+    self.ahead = nil
+    ahead.optimizer.foresight.wasInVain()
+    try ahead.undo()
   }
 }
 
@@ -177,56 +233,5 @@ private func isSame(_ a: tlng_step, _ b: tlng_step) -> Bool {
   var (a, b) = (a, b)
   return withUnsafeBytes(of: &a) { a in
     withUnsafeBytes(of: &b) { b in memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0 }
-  }
-}
-
-/// What a run of steps has in the device's memory: losses, state and order, side by side, so that one
-/// copy begins it and one ends it.
-private final class GPURun {
-  private let buffer: GPUBuffer
-  private let staging: Buffer<UInt8>
-  private let steps: Int
-  private let orderCapacity: Int
-
-  private static let stateBytes = 64
-
-  private init(_ buffer: GPUBuffer, _ staging: consuming Buffer<UInt8>, steps: Int, order: Int) {
-    self.buffer = buffer
-    self.staging = staging
-    self.steps = steps
-    orderCapacity = order
-  }
-
-  static func make(_ context: GPUContext, steps: Int, order: Int) throws(Failure) -> GPURun {
-    let steps = roundedUp(steps, to: 16)
-    let bytes = stateBytes &+ 4 &* (steps &+ order)
-    let staging = try Buffer<UInt8>(zeroed: bytes)
-    return GPURun(try GPUBuffer.make(context, bytes: bytes), staging, steps: steps, order: order)
-  }
-
-  func fits(steps: Int, order: Int) -> Bool { steps <= self.steps && order <= orderCapacity }
-
-  var losses: UInt64 { buffer.address }
-  var state: UInt64 { buffer.address &+ UInt64(4 &* steps) }
-  var order: UInt64 { state &+ UInt64(Self.stateBytes) }
-
-  func begin(_ state: tlng_state, _ order: UnsafeBufferPointer<UInt32>) throws(Failure) {
-    let start = UnsafeMutableRawPointer(staging.base)
-    start.storeBytes(of: state, as: tlng_state.self)
-    if let rows = order.baseAddress { memcpy(start + Self.stateBytes, rows, 4 &* order.count) }
-    try buffer.upload(
-      UnsafeRawBufferPointer(start: start, count: Self.stateBytes &+ 4 &* order.count),
-      offset: 4 &* steps)
-  }
-
-  /// Waits for the steps. Returns how many were taken; their losses are written, and that of the next
-  /// one if it is not finite.
-  func end(_ losses: UnsafeMutableBufferPointer<Float>) throws(Failure) -> Int {
-    // The last losses lie just before the state: those of this run are at the front.
-    let start = UnsafeMutableRawPointer(staging.base)
-    let bytes = 4 &* steps &+ Self.stateBytes
-    try buffer.download(into: UnsafeMutableRawBufferPointer(start: start, count: bytes))
-    memcpy(losses.baseAddress!, start, 4 &* losses.count)
-    return Int((start + 4 &* steps).load(as: tlng_state.self).ended)
   }
 }

@@ -9,13 +9,15 @@ struct GPUParameters {
   private let places: (w1: Int, b1: Int, w2: Int, b2: Int)
 
   /// All zero.
-  static func make(_ context: GPUContext, _ shape: Shape) throws(Failure) -> GPUParameters {
+  static func make(
+    _ context: GPUContext, _ shape: Shape, isSpare: Bool = false
+  ) throws(Failure) -> GPUParameters {
     var places = GPUPlaces()
     let w1 = places.place(shape.input &* shape.hidden)
     let b1 = places.place(shape.hidden)
     let w2 = places.place(shape.output &* shape.hidden)
     let b2 = places.place(shape.output)
-    let buffer = try GPUBuffer.make(context, bytes: places.bytes)
+    let buffer = try GPUBuffer.make(context, bytes: places.bytes, isSpare: isSpare)
     try context.driver.clear(buffer.memory)
     return GPUParameters(shape: shape, buffer: buffer, places: (w1, b1, w2, b2))
   }
@@ -33,6 +35,8 @@ struct GPUParameters {
     case .outputBias: places.b2
     }
   }
+
+  func copy(from other: GPUParameters) throws(Failure) { try buffer.copy(from: other.buffer) }
 
   /// Copies a parameter out, row-major as PyTorch has it.
   func read(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) throws(Failure) {

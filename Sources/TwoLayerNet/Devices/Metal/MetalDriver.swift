@@ -13,6 +13,7 @@
 
   final class MetalDriver: GPUDriver {
     let device = Device.mps
+    private(set) var isFull = false
     private let metal: any MTLDevice
     private let queue: any MTLCommandQueue
     private let pipelines: [any MTLComputePipelineState]
@@ -75,8 +76,10 @@
   // Memory, which the processor and the device share.
   extension MetalDriver {
     func allocate(bytes: Int) throws(Failure) -> GPUMemory {
-      guard let buffer = metal.makeBuffer(length: bytes, options: .storageModeShared) else {
-        throw Failure(.outOfMemory, "mps: the device has no memory for \(bytes) bytes")
+      let made = metal.makeBuffer(length: bytes, options: .storageModeShared)
+      isFull = made == nil
+      guard let buffer = made else {
+        throw Failure(.deviceFailed, "mps: the device has no memory for \(bytes) bytes")
       }
       // The encoder that is open knows only the buffers that were there when it was opened.
       commit()
@@ -103,6 +106,11 @@
       try finish()
       target.copyMemory(
         from: UnsafeRawBufferPointer(start: contents(memory) + offset, count: target.count))
+    }
+
+    func copy(_ source: GPUMemory, to target: GPUMemory) throws(Failure) {
+      try finish()
+      memcpy(contents(target), contents(source), source.bytes)
     }
 
     func clear(_ memory: GPUMemory) throws(Failure) {

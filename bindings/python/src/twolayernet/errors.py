@@ -46,7 +46,7 @@ class ForbiddenFileError(InputOutputError, PermissionError):
 
 
 class OutOfMemoryError(TwoLayerNetError, MemoryError):
-    """Memory, or another resource of the system, ran out; also a MemoryError."""
+    """Memory, or another resource of the system, ran out; also a MemoryError. Not a GPU's own memory."""
 
 
 class Cancelled(TwoLayerNetError):

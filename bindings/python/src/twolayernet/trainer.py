@@ -140,7 +140,9 @@ class Trainer(Owner):
             At least 0.
         callback : callable, optional
             Called with a `Progress` after every step. It may save the trainer, set the learning rate and
-            predict with the network; it may not train or change it.
+            predict with the network; it may not train or change it. From a GPU the calls come in groups,
+            up to about 50 ms after their steps; what they find is that of their own step, which costs
+            the device the steps after it.
 
         Raises
         ------
