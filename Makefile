@@ -93,12 +93,21 @@ test-pytorch: lib .venv-pytorch/ready
 	touch $@
 
 # All that needs an NVIDIA card, and a report: Tests/Benchmarks/CUDA.md. Without a card it says so and ends.
-# MNIST=directory, BENCH_PYTORCH=python that has PyTorch for CUDA, CUDA_DEVICE=cuda:1.
+# MNIST=directory, BENCH_PYTORCH=python that has PyTorch for CUDA, CUDA_DEVICE=cuda:1. Some minutes, half of
+# them PyTorch's; for a machine without Swift there is cuda-bundle.
 test-cuda: lib $(VENV)/ready
 	$(VENV)/bin/python Tests/Benchmarks/cuda.py --only-look
 	$(SWIFT) test -c release -Xswiftc -enable-testing --filter 'DeviceTests|ArithmeticTests|ConformanceTests'
 	$(VENV)/bin/python Tests/Benchmarks/cuda.py $(if $(CUDA_DEVICE),--device $(CUDA_DEVICE)) \
 	  $(if $(MNIST),--mnist $(MNIST)) $(if $(BENCH_PYTORCH),--pytorch $(BENCH_PYTORCH))
+
+# The same but the tests in Swift, for a machine that has a card, and of all this only Python with NumPy:
+# dist/twolayernet-cuda.tar.gz. There: tar -xzf twolayernet-cuda.tar.gz, and
+#     python3 twolayernet-cuda/Tests/Benchmarks/cuda.py [--mnist directory] [--pytorch python3]
+cuda-bundle: lib
+	tar -czf dist/twolayernet-cuda.tar.gz --transform 's,^,twolayernet-cuda/,S' --exclude __pycache__ \
+	  dist/libtwolayernet.so dist/$(SONAME) dist/$(LIBRARY) bindings/python/src Tests/Devices/conformance.py \
+	  Tests/Benchmarks/cuda.py Tests/Benchmarks/cuda_torch.py LICENSE
 
 # Whether NVIDIA's assembler takes the PTX in the repository, for old and new cards.
 test-ptx: .venv-cuda/ready
@@ -231,6 +240,6 @@ clean:
 	  dist $(VENV) .venv-bench .venv-cuda .venv-pytorch
 
 FORCE:
-.PHONY: all lib cli wheel setup train test test-cuda test-ptx test-load test-kill test-reproducible test-pytorch coverage \
+.PHONY: all lib cli wheel setup train test test-cuda cuda-bundle test-ptx test-load test-kill test-reproducible test-pytorch coverage \
   mutation abi footprint fuzz fuzz-coverage test-asan test-tsan test-ubsan test-valgrind \
   bench bench-instructions documentation install uninstall clean FORCE

@@ -34,7 +34,8 @@ let engineSettings =
     ? [
       .unsafeFlags(["-Osize"]),
       .unsafeFlags(
-        ["-Xfrontend", "-emit-bc", "-Xfrontend", "-lto=llvm-full"], .when(platforms: [.linux], configuration: .release)),
+        ["-Xfrontend", "-emit-bc", "-Xfrontend", "-lto=llvm-full"],
+        .when(platforms: [.linux], configuration: .release)),
     ] : [])
 
 // The CPU kernels: one folder of sources, compiled once for each instruction set (the folders beside it
@@ -56,7 +57,8 @@ let kernelSettings = embeddedSettings + [.unsafeFlags(["-Ounchecked"], .when(con
 #if arch(x86_64)
   let baselineSettings =
     embedded
-    ? embeddedSettings + [.unsafeFlags(["-Osize", "-Xllvm", "-enable-machine-outliner=always"])] : kernelSettings
+    ? embeddedSettings + [.unsafeFlags(["-Osize", "-Xllvm", "-enable-machine-outliner=always"])]
+    : kernelSettings
 #else
   let baselineSettings = kernelSettings
 #endif
@@ -85,10 +87,11 @@ let hardenedC = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Os", "-ffi
 let reserveFlags =
   embedded ? ["posix_memalign", "free"].flatMap { ["-Xlinker", "--wrap=\($0)"] } : []
 
-// What the linker makes of the intermediate code, for the static library.
+// The intermediate code: what repeats itself becomes a function, and of the functions only those are
+// copied into their callers that get smaller by it. The result is kept for the static library.
 let engineObject = Context.environment["TLN_ENGINE_OBJECT"]
 let linkTimeFlags =
-  (embedded ? ["-mllvm", "-enable-machine-outliner=always"] : [])
+  (embedded ? ["-mllvm", "-enable-machine-outliner=always", "-mllvm", "-inline-threshold=0"] : [])
   + (engineObject.map { ["--lto-obj-path=\($0)"] } ?? [])
 
 // Only tln_ symbols leave the library: a host that has a Swift runtime of its own must not meet ours.

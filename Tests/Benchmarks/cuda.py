@@ -3,8 +3,10 @@
 
     cuda.py [--mnist DIRECTORY] [--pytorch PYTHON] [--device cuda:1] [--quick] [--output FILE]
 
-Without a card it says so, writes nothing and ends with status 1. `make test-cuda` runs the conformance tests
-first. PYTHON is one that has PyTorch for CUDA; without it, its part of the report is left out.
+Without a card it says so, writes nothing and ends with status 1. PYTHON is one that has PyTorch for CUDA;
+without it, its part of the report is left out. It needs NumPy and the library alone: `make cuda-bundle` packs
+what a machine without Swift needs. The report is written after each part, so that an end that comes too early
+leaves the parts before it.
 """
 
 from __future__ import annotations
@@ -24,16 +26,17 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT / "bindings/python/src"), str(ROOT / "Tests")]
+sys.path[:0] = [str(ROOT / "bindings/python/src"), str(ROOT / "Tests/Devices")]
 os.environ.setdefault("TWOLAYERNET_LIBRARY", str(ROOT / "dist/libtwolayernet.so"))
 
+import conformance  # noqa: E402
 import numpy as np  # noqa: E402
 import twolayernet  # noqa: E402
-from conftest_data import places  # noqa: E402
 
 # Float32 multiply-adds that a multiprocessor begins in a cycle, by compute capability: the CUDA C++
 # Programming Guide's table of arithmetic instructions.
 LANES = {(6, 0): 64, (7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
+BEGIN = time.perf_counter()
 # CUdevice_attribute
 CLOCK, PROCESSORS, MEMORY_CLOCK, BUS_WIDTH, MAJOR, MINOR = 13, 16, 36, 37, 75, 76
 
@@ -93,10 +96,29 @@ class Work:
 
 
 def find_mnist(named: pathlib.Path | None) -> pathlib.Path | None:
-    for place in [named] if named else places():
+    if named is None and "TLN_MNIST" in os.environ:
+        named = pathlib.Path(os.environ["TLN_MNIST"])
+    for place in [named] if named else [ROOT / "data", ROOT / "../shared/mnist"]:
         if any(place.glob("train-images-idx3-ubyte*")):
             return place.resolve()
+    if named:
+        sys.exit(f"there are no files of MNIST in {named}")
     return None
+
+
+def installed_driver() -> str:
+    """The version of the driver's package, where a program tells it."""
+    try:
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout.strip() else ""
+
+
+def say(what: str) -> None:
+    """How far it has come, for whoever watches."""
+    print(f"{time.perf_counter() - BEGIN:6.1f} s  {what}", file=sys.stderr, flush=True)
 
 
 def images(directory: pathlib.Path | None, rows: int) -> tuple[np.ndarray, np.ndarray, str]:
@@ -110,14 +132,15 @@ def images(directory: pathlib.Path | None, rows: int) -> tuple[np.ndarray, np.nd
 
 
 def train(
-    data: tuple[np.ndarray, np.ndarray], work: Work, epochs: int, device: str, **options: float
+    data: tuple[np.ndarray, np.ndarray], work: Work, epochs: int, device: str, told: bool = False, **options: float
 ) -> tuple[twolayernet.Network, float]:
-    """A trained network, and the seconds that the training itself took."""
+    """A trained network, and the seconds that the training itself took; `told` of every step, as the command
+    line is."""
     network = twolayernet.Network(work.inputs, work.hidden, work.outputs, seed=0, device=device)
     trainer = twolayernet.Trainer(network, batch_size=work.batch, **options)
     dataset = twolayernet.Dataset(*data)
     begin = time.perf_counter()
-    trainer.fit(dataset, epochs=epochs)
+    trainer.fit(dataset, epochs, (lambda progress: None) if told else None)
     return network, time.perf_counter() - begin
 
 
@@ -128,22 +151,28 @@ def contents(network: twolayernet.Network, place: pathlib.Path) -> bytes:
 
 
 def torch_results(
-    python: str | None, data: tuple[np.ndarray, np.ndarray], directory: pathlib.Path | None, place: pathlib.Path, index: int
+    python: str | None, data: tuple[np.ndarray, np.ndarray], directory: pathlib.Path | None, place: pathlib.Path,
+    index: int, extra: list[str],
 ) -> dict[str, float | str]:
     """What PyTorch reaches on the same card, from a process of its own; empty without it."""
     if not python:
         return {}
     np.savez(place / "data.npz", x=data[0], y=data[1])
-    command = [python, HERE / "cuda_torch.py", place / "data.npz", *([directory] if directory else [])]
+    command = [python, HERE / "cuda_torch.py", place / "data.npz", *extra]
+    command += ["--mnist", directory] if directory else []
     # The card becomes the only one that PyTorch sees, also in the processes of the article's script.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     card = visible.split(",")[index] if visible else str(index)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "bindings/python/src"), "CUDA_VISIBLE_DEVICES": card}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        print(f"PyTorch is left out: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-        return {}
-    return json.loads(done.stdout.splitlines()[-1])
+    # What it says goes to standard error as it comes; a line for each result that it has.
+    results: dict[str, float | str] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        for line in process.stdout:
+            results |= json.loads(line)
+    if process.returncode != 0:
+        say(f"PyTorch ended with status {process.returncode}")
+    return results
 
 
 def verdict(is_met: bool) -> str:
@@ -151,8 +180,8 @@ def verdict(is_met: bool) -> str:
 
 
 def report(
-    info: twolayernet.DeviceInfo, card: Card, source: str, runs: dict[str, list[float]], same: bool, epochs: int,
-    steps: dict[str, int], works: dict[str, Work], torch: dict[str, float | str],
+    info: twolayernet.DeviceInfo, card: Card, source: str, conforms: str, runs: dict[str, list[float]], same: bool,
+    epochs: int, steps: dict[str, int], works: dict[str, Work], torch: dict[str, float | str],
 ) -> str:  # fmt: skip
     """The text of CUDA.md."""
     lines = [
@@ -163,9 +192,10 @@ def report(
         "| | |",
         "| --- | --- |",
         f"| card | {info.name}, compute capability {card.capability[0]}.{card.capability[1]} |",
-        f"| driver | for CUDA {card.driver} |",
+        f"| driver | for CUDA {card.driver}{f', {version}' if (version := installed_driver()) else ''} |",
         f"| date | {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d} |",
         f"| data | {source} |",
+        f"| comparisons with the cpu (`Tests/Devices/conformance.py`) | {conforms} |",
         f"| `mnist.pth` after {epochs} epochs, cpu and cuda | {'the same bytes' if same else '**different**'} |",
         "",
         "The floor is what arithmetic at the card's highest clock, or its memory, would take alone: the larger.",
@@ -183,20 +213,23 @@ def report(
         )
     ours = statistics.median(runs["article"])
     goals = [(f"{epochs} epochs of the article in less than 0.5 s", f"{ours:.3f} s", ours < 0.5)]
-    if torch:
+    told = statistics.median(runs["article, told of every step"])
+    goals.append(("the same, told of every step (by a callback in Python)", f"{told:.3f} s", told < 0.5))
+    if "tuned_epoch" in torch:
         tuned = float(torch["tuned_epoch"]) * epochs
         goals.append(("5 times faster than the tuned loop in PyTorch", f"{tuned / ours:.1f} times", tuned >= 5 * ours))
-        if "article_epoch" in torch:
-            script = float(torch["article_epoch"]) * epochs
-            goals.append(("50 times faster than the article's script", f"{script / ours:.0f} times", script >= 50 * ours))
+    if "article_epoch" in torch:
+        script = float(torch["article_epoch"]) * epochs
+        goals.append(("50 times faster than the article's script", f"{script / ours:.0f} times", script >= 50 * ours))
+    if "products" in torch:
         products = float(torch["products"])
         large = statistics.median(runs["large"]) / steps["large"]
         share = 100 * products / large
         goals.append(("60 % of cuBLAS's float32 products, 784-4096-10, 8192 rows", f"{share:.0f} %", share >= 60))
     lines += ["", "| goal | measured | |", "| --- | --- | --- |"]
     lines += [f"| {what} | {measured} | {verdict(met)} |" for what, measured, met in goals]
-    lines += ["", f"PyTorch {torch['version']}, with the data on the card and an epoch as one CUDA graph." if torch else
-              "PyTorch for CUDA was not there (`BENCH_PYTORCH=python`)."]  # fmt: skip
+    lines += ["", f"PyTorch {torch['version']}, with the data on the card and an epoch as one CUDA graph."
+              if "version" in torch else "There are no results of PyTorch for CUDA (`BENCH_PYTORCH=python`)."]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -207,6 +240,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true", help="little work, to try this script")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "CUDA.md")
+    parser.add_argument("--pytorch-on", default="cuda", help="cpu to try this script without a card")
     parser.add_argument("--only-look", action="store_true", help="say whether there is a card, and end")
     arguments = parser.parse_args()
 
@@ -216,6 +250,11 @@ def main() -> int:
         return 1
     if arguments.only_look:
         return 0
+    say(f"{info.name}: comparisons with the cpu")
+    count, different = conformance.check(arguments.device, arguments.quick)
+    for what in different:
+        say(f"differs: {what}")
+    conforms = f"all {count} the same bits" if not different else f"**{len(different)} of {count} differ**"
     index = int(arguments.device.partition(":")[2] or 0)
     card = Card.of(index)
     epochs, rounds = (2, 1) if arguments.quick else (25, 5)
@@ -231,21 +270,32 @@ def main() -> int:
         "article": epochs * -(-len(features) // article.batch),
         "large": large_epochs * -(-len(large_rows[0]) // large.batch),
     }
+    works["article, told of every step"], steps["article, told of every step"] = article, steps["article"]
+    runs: dict[str, list[float]] = {name: [] for name in works}
+    same = True
+
+    def write(torch: dict[str, float | str]) -> str:
+        text = report(info, card, source, conforms, runs, same, epochs, steps, works, torch)
+        arguments.output.write_text(text)
+        return text
+
     with tempfile.TemporaryDirectory() as name:
         place = pathlib.Path(name)
+        say(f"{epochs} epochs on the cpu")
         expected = contents(train(data, article, epochs, "cpu")[0], place)
-        runs: dict[str, list[float]] = {"article": [], "large": []}
-        same = True
-        for _ in range(rounds):
-            network, seconds = train(data, article, epochs, arguments.device)
-            same = same and contents(network, place) == expected
-            runs["article"].append(seconds)
+        for number in range(rounds):
+            say(f"round {number + 1} of {rounds}")
+            for told in (False, True):
+                network, seconds = train(data, article, epochs, arguments.device, told)
+                same = same and contents(network, place) == expected
+                runs["article, told of every step" if told else "article"].append(seconds)
             runs["large"].append(train(large_rows, large, large_epochs, arguments.device, learning_rate=0.01)[1])
-        torch = torch_results(arguments.pytorch, data, directory, place, index)
-    text = report(info, card, source, runs, same, epochs, steps, works, torch)
-    arguments.output.write_text(text)
-    print(text)
-    return 0 if same else 1
+        write({})
+        say("PyTorch" if arguments.pytorch else "no PyTorch was named")
+        extra = ["--device", arguments.pytorch_on, *(["--quick"] if arguments.quick else [])]
+        torch = torch_results(arguments.pytorch, data, directory, place, index, extra)
+    print(write(torch))
+    return 0 if same and not different else 1
 
 
 if __name__ == "__main__":

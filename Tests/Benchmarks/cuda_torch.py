@@ -1,14 +1,17 @@
-"""PyTorch on a card, as fast as it gets: cuda_torch.py DATA.npz [MNIST]
+"""PyTorch on a card, as fast as it gets: cuda_torch.py DATA.npz [--mnist DIRECTORY] [--device cpu] [--quick]
 
 The data are on the card, and an epoch is one CUDA graph. Also the products of a step of 784-4096-10 with 8192
-rows by cuBLAS in float32, and the article's script. Prints one line of JSON: seconds.
+rows by cuBLAS in float32, and the article's script. Prints a line of JSON for each result: seconds. On the cpu,
+without a graph, the program can be tried where there is no card.
 """
 
+import argparse
 import json
 import pathlib
 import statistics
 import sys
 import tempfile
+import time
 
 import numpy as np
 import torch
@@ -18,25 +21,30 @@ torch.backends.cuda.matmul.allow_tf32 = False
 BATCH = 100
 
 
-def seconds(work, rounds=5):
+def seconds(work, device, rounds=5):
     """The median of some rounds, by the card's own clock."""
     times = []
     for _ in range(rounds):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        work()
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end) * 1e-3)
+        if device == "cuda":
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            work()
+            end.record()
+            end.synchronize()
+            times.append(begin.elapsed_time(end) * 1e-3)
+        else:
+            begin = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - begin)
     return statistics.median(times)
 
 
-def tuned_epoch(x, y):
+def tuned_epoch(x, y, device):
     """An epoch of the article's training."""
-    model = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10)).cuda()
+    model = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10)).to(device)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, foreach=True)
-    order = torch.randperm(len(x), device="cuda")
+    order = torch.randperm(len(x), device=device)
 
     def epoch(steps):
         for step in range(steps):
@@ -45,6 +53,18 @@ def tuned_epoch(x, y):
             criterion(model(x[rows]), y[rows]).backward()
             optimizer.step()
 
+    replay = captured(epoch, len(x) // BATCH) if device == "cuda" else lambda: epoch(len(x) // BATCH)
+
+    def run():
+        order.copy_(torch.randperm(len(x), device=device))
+        replay()
+
+    run()
+    return seconds(run, device)
+
+
+def captured(epoch, steps):
+    """An epoch as a CUDA graph."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -52,21 +72,15 @@ def tuned_epoch(x, y):
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        epoch(len(x) // BATCH)
-
-    def run():
-        order.copy_(torch.randperm(len(x), device="cuda"))
-        graph.replay()
-
-    run()
-    return seconds(run)
+        epoch(steps)
+    return graph.replay
 
 
-def products():
+def products(device, quick):
     """The five products of a step."""
-    rows, inputs, hidden, outputs = 8192, 784, 4096, 10
-    x, h, d = (torch.randn(rows, columns, device="cuda") for columns in [inputs, hidden, outputs])
-    w1, w2 = torch.randn(hidden, inputs, device="cuda"), torch.randn(outputs, hidden, device="cuda")
+    rows, inputs, hidden, outputs = (64 if quick else 8192), 784, 4096, 10
+    x, h, d = (torch.randn(rows, columns, device=device) for columns in [inputs, hidden, outputs])
+    w1, w2 = torch.randn(hidden, inputs, device=device), torch.randn(outputs, hidden, device=device)
 
     def step():
         torch.mm(x, w1.T)
@@ -76,21 +90,39 @@ def products():
         torch.mm(h.T, x)
 
     step()
-    return seconds(lambda: [step() for _ in range(20)]) / 20
+    return seconds(lambda: [step() for _ in range(20)], device) / 20
+
+
+def article_epoch(directory, place):
+    """An epoch of the article's script, which takes the card if PyTorch has one."""
+    from twolayernet.compare import pytorch
+
+    return pytorch.run(directory, 0, 1, place, torch.get_num_threads()).seconds_per_epoch
+
+
+def tell(**result):
+    print(json.dumps(result), flush=True)
 
 
 def main():
-    data = np.load(sys.argv[1])
-    x = torch.from_numpy(data["x"]).cuda().float().div_(255)
-    y = torch.from_numpy(data["y"].astype("int64")).cuda()
-    result = {"version": torch.__version__, "tuned_epoch": tuned_epoch(x, y), "products": products()}
-    if len(sys.argv) > 2:
-        from twolayernet.compare import pytorch
-
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("--mnist", type=pathlib.Path)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    device = arguments.device
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("this PyTorch has no CUDA")
+    data = np.load(arguments.data)
+    x = torch.from_numpy(data["x"]).to(device).float().div_(255)
+    y = torch.from_numpy(data["y"].astype("int64")).to(device)
+    tell(version=torch.__version__)
+    tell(tuned_epoch=tuned_epoch(x, y, device))
+    tell(products=products(device, arguments.quick))
+    if arguments.mnist:
         with tempfile.TemporaryDirectory() as place:
-            run = pytorch.run(pathlib.Path(sys.argv[2]), 0, 1, pathlib.Path(place), torch.get_num_threads())
-        result["article_epoch"] = run.seconds_per_epoch
-    print(json.dumps(result))
+            tell(article_epoch=article_epoch(arguments.mnist, pathlib.Path(place)))
 
 
 if __name__ == "__main__":

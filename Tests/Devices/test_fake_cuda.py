@@ -229,21 +229,3 @@ def test_the_command_line_trains_the_same_network(root: pathlib.Path, driver: pa
     tested = [run("cpu", "test", *options[:2], "--device", device).splitlines() for device in ["cpu", "cuda"]]
     assert tested[0][1:] == tested[1][1:] and [lines[0] for lines in tested] == ["cpu", "cuda"]
     assert "Imaginary GPU 0, 2 of them" in run("cpu", "devices")
-
-
-def test_the_report_about_a_card(root: pathlib.Path, library: pathlib.Path, driver: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    report = tmp_path / "CUDA.md"
-
-    def run(directory: pathlib.Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, root / "Tests/Benchmarks/cuda.py", "--quick", "--output", report]
-        environment = os.environ | {"LD_LIBRARY_PATH": str(directory), "TWOLAYERNET_LIBRARY": str(library)}
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
-
-    (tmp_path / "libcuda.so.1").write_text("not a library")
-    done = run(tmp_path)
-    assert done.returncode == 1 and "There is no card" in done.stderr and not report.exists()
-    done = run(driver)
-    assert done.returncode == 0, done.stderr
-    text = report.read_text()
-    assert "| Imaginary GPU 0, compute capability 5.0 |" in text and "| for CUDA 12.2 |" in text
-    assert "cpu and cuda | the same bytes |" in text and "PyTorch for CUDA was not there" in text
