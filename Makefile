@@ -109,8 +109,10 @@ cuda-bundle: lib
 	  dist/libtwolayernet.so dist/$(SONAME) dist/$(LIBRARY) bindings/python/src Tests/Devices/conformance.py \
 	  Tests/Benchmarks/cuda.py Tests/Benchmarks/cuda_torch.py LICENSE
 
-# Whether NVIDIA's assembler takes the PTX in the repository, for old and new cards.
+# Whether NVIDIA's assembler takes the PTX in the repository, for old and new cards; and its header the calls
+# of the driver.
 test-ptx: .venv-cuda/ready
+	.venv-cuda/bin/python Tests/Devices/driver_header.py
 	.venv-cuda/bin/python Tests/Devices/assemble.py
 
 .venv-cuda/ready: Tests/Devices/requirements.txt

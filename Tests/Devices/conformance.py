@@ -166,6 +166,8 @@ def same(one: Any, other: Any) -> bool:
 def check(device: str, quick: bool = False) -> tuple[int, list[str]]:
     """How many comparisons there were, and which differ."""
     count, different = 0, []
+    # As long as there is one network the driver keeps its context, which takes long to make.
+    keeper = twolayernet.Network(1, 1, 1, device=device)
     with tempfile.TemporaryDirectory() as name:
         places = [pathlib.Path(name) / which for which in ("cpu", "device")]
         for place in places:
@@ -179,6 +181,7 @@ def check(device: str, quick: bool = False) -> tuple[int, list[str]]:
                     different.append(what)
             except Exception as error:  # each is a finding, and none may keep the others back
                 different.append(f"{what}: {type(error).__name__}: {error}")
+    keeper.close()
     return count, different
 
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 
+import driver_header
 import pytest
 from building import link
 
@@ -106,6 +107,13 @@ def test_old_drivers(request_device) -> None:
 
 def test_old_devices(request_device) -> None:
     assert refused(request_device(FAKE_CUDA_MAJOR=3), "too old", "compute capability 3", "5.0 is needed")
+
+
+def test_the_declarations_are_read() -> None:
+    """Those that driver_header.py compares with NVIDIA's header, where that is installed."""
+    declared = driver_header.declared(LIBRARY_SOURCE.read_text())
+    assert sorted(declared) == sorted(FUNCTIONS)
+    assert declared["cuMemsetD8Async"] == "lclp" and declared["cuLaunchKernel"] == "puuuuuuuppp"
 
 
 def test_a_driver_without_one_of_the_functions(request_device, objects: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -79,8 +79,8 @@ struct CUDALibrary {
 
 // Opening it.
 extension CUDALibrary {
-  /// The library, initialised, of a driver that is new enough; it is not closed again. Every failure is a reason why there is no
-  /// such device.
+  /// The library, initialised, of a driver that is new enough; it is not closed again. Every failure is a
+  /// reason why there is no such device.
   static func open() throws(Failure) -> CUDALibrary {
     var reason: UnsafePointer<CChar>?
     guard let handle = tlns_open_library("libcuda.so.1", &reason) else {

@@ -87,13 +87,13 @@ struct GPUForesight {
   /// What a step took when it was last measured.
   private var nanosecondsPerStep = 0
 
-  /// Whoever stops or is asked to stop waits for them, twice if they are undone.
-  private static let nanosecondsInAdvance = 50_000_000
+  /// Whoever stops or is asked to stop waits for them, twice if they are undone. Tests make it more.
+  var nanosecondsInAdvance = 50_000_000
 
   /// At most a quarter of those that were well, so that what is done in vain stays within bounds, also
   /// for somebody who looks at the network after every hundredth step.
   func steps(atMost limit: Int) -> Int {
-    let inTime = Self.nanosecondsInAdvance / max(nanosecondsPerStep, 1)
+    let inTime = nanosecondsInAdvance / max(nanosecondsPerStep, 1)
     return max(1, min(limit, calm / 4, inTime))
   }
 

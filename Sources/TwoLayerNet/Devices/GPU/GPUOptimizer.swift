@@ -16,7 +16,7 @@ final class GPUOptimizer: Optimizer {
   private var rows: GPURows?
   /// What was recorded, and with which arguments.
   private var recorded: (step: tlng_step, sequence: GPUSequence)?
-  fileprivate(set) var foresight = GPUForesight()
+  var foresight = GPUForesight()
 
   private init(_ engine: GPUEngine, _ sgd: SGD, _ momentum: GPUParameters) {
     self.engine = engine
