@@ -47,6 +47,7 @@ def test_several_interruptions_leave_no_trace():
                 pass
         before = trainer.position[0]
         trainer.fit(data, 2)
+        print()  # The second may have come between "stopped" and its newline.
         print(trainer.position[0] - before, trainer.position[1], threading.active_count())
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         assert signal.set_wakeup_fd(-1) == -1
