@@ -193,7 +193,10 @@ private let structSizeLimit = 4096
 
 private func structSize(_ bytes: UnsafeRawPointer, _ name: StaticString) throws(Failure) -> Int {
   let size = bytes.loadUnaligned(as: UInt.self)
-  guard size >= MemoryLayout<Int>.size, size <= structSizeLimit else {
+  // No struct ends inside a word, and half a pointer would lead anywhere.
+  guard size >= MemoryLayout<Int>.size, size <= structSizeLimit,
+    size % UInt(MemoryLayout<Int>.alignment) == 0
+  else {
     throw Failure(
       .invalidArgument, "\(name)->struct_size is \(size); set it to the size of the struct first")
   }

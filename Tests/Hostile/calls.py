@@ -225,7 +225,8 @@ def struct_cases(world: World, parameter: headers.Variable) -> Iterator[Case]:
         return ctypes.create_string_buffer(bytes(value) + tail, size + len(tail))
 
     for length, allowed in [
-        (0, {INVALID}), (1, {INVALID}), (7, {INVALID}), (8, None), (9, None), (size - 1, None), (size - 8, None),
+        (0, {INVALID}), (1, {INVALID}), (7, {INVALID}), (8, None), (9, {INVALID}), (12, {INVALID}),
+        (size - 1, {INVALID}), (size - 8, None),
         (size + 8, {OK}), (4096, {OK}), (4097, {INVALID}), (1 << 32, {INVALID}), ((1 << 63) - 1, {INVALID}),
         ((1 << 64) - 1, {INVALID}),
     ]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from twolayernet import Dataset, Network, Trainer
+from twolayernet import Dataset, Network, Trainer, TwoLayerNetError
 
 PARAMETERS = Network.PARAMETERS
 HAS_WEIGHTS_ONLY = "weights_only" in inspect.signature(torch.load).parameters
@@ -65,6 +65,42 @@ def test_files_of_pytorch(model: Model, tmp_path: pathlib.Path) -> None:
     stream = io.BytesIO()
     torch.save(state, stream)
     assert_same(Network.from_bytes(stream.getvalue()), state)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_every_protocol(model: Model, is_archive: bool, protocol: int, tmp_path: pathlib.Path) -> None:
+    options = {"_use_new_zipfile_serialization": is_archive, "pickle_protocol": protocol}
+    torch.save(model.state_dict(), str(tmp_path / "a.pth"), **options)
+    assert_same(Network.load(tmp_path / "a.pth"), model.state_dict())
+
+
+def test_what_else_a_checkpoint_has(model: Model, tmp_path: pathlib.Path) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    beside = {
+        "rng": torch.get_rng_state(),
+        "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 1, 2]).state_dict(),
+        "seen": {1, 2},
+        "comment": b"bytes",
+        "device": torch.device("cpu"),
+        "type": torch.float32,
+    }
+    torch.save({"epoch": 1, **beside, "model": model.state_dict()}, str(tmp_path / "a.pth"))
+    assert_same(Network.load(tmp_path / "a.pth"), model.state_dict())
+
+
+def test_negated_views_are_refused(tmp_path: pathlib.Path) -> None:
+    """Such a tensor's storage has the numbers with the other sign."""
+    state = Model(3, 2, 2).state_dict()
+    negated = {name: torch.complex(value, value).conj().imag for name, value in state.items()}
+    if not all(value.is_neg() for value in negated.values()):
+        pytest.skip("this PyTorch keeps no such views")
+    torch.save(negated, str(tmp_path / "a.pth"))
+    with pytest.raises(TwoLayerNetError, match="negated"):
+        Network.load(tmp_path / "a.pth")
+    plain = {name: value.resolve_neg() for name, value in negated.items()}
+    torch.save(plain, str(tmp_path / "b.pth"))
+    assert_same(Network.load(tmp_path / "b.pth"), plain)
 
 
 def test_files_for_pytorch(model: Model, tmp_path: pathlib.Path) -> None:

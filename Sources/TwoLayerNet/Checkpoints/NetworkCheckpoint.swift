@@ -68,10 +68,14 @@ extension Checkpoint {
   }
 
   func findNetwork() throws(Failure) -> FoundNetwork {
+    // Other tensors may lie beside a network's dictionary, such as torch.get_rng_state().
+    var first: [Tensor] = []
     for container in Self.containers {
       let candidates = tensors.filter { $0.container.equals(container) }
-      if !candidates.isEmpty { return try recognize(candidates) }
+      if candidates.count == 4 { return try recognize(candidates) }
+      if first.isEmpty { first = candidates }
     }
+    guard first.isEmpty else { return try recognize(first) }
     throw .badFile(
       "\(path) has no tensors at its top, nor in state_dict, model or model_state_dict")
   }

@@ -179,6 +179,20 @@ struct NetworkCheckpointTests {
     expectRefused(network([], []), "no tensors")
   }
 
+  @Test func tensorsBesideTheNetworkDoNoHarm() throws {
+    var builder = TorchBuilder()
+    let model = Array(builder.pickle.dropFirst(2).dropLast())
+    let state = Pickled.tensor("9", count: 3, sizes: [3], strides: [1], type: "ByteStorage")
+    builder.storages.append(("9", [1, 2, 3]))
+    for name in ["state_dict", "model", "model_state_dict"] {
+      builder.pickle = Pickled.whole(Pickled.dictionary([("rng", state), (name, model)]))
+      let network = try loadNetwork(builder.bytes)
+      #expect(try parameters(network).flatMap { $0 } == (0..<14).map { Float($0) })
+    }
+    builder.pickle = Pickled.whole(Pickled.dictionary([("rng", state), ("other", model)]))
+    expectRefused(builder.bytes, "1 tensors")
+  }
+
   @Test func integersAreRefused() {
     let tensors = zip(names, [[3, 7], [3], [2, 3], [2]]).map { (name: $0, sizes: $1) }
     expectRefused(file(tensors, type: "LongStorage"), "layers.0.weight has elements of type int64")

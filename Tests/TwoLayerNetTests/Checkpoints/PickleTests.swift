@@ -53,6 +53,41 @@ struct PickleTests {
     #expect(try values(pickle) == [0, 1, 2, 3, 4, 5])
   }
 
+  @Test func whatNothingNeedsIsPassedOver() throws {
+    let tensor = Pickled.tensor("0", count: 6, sizes: [6], strides: [1])
+    let calls = [
+      ("collections", "Counter", Pickled.dictionary([("a", [0x4e])])),
+      ("_codecs", "encode", text("bytes")), ("__builtin__", "set", Pickled.list([[0x4e]])),
+      ("builtins", "complex", Pickled.float(1)), ("torch", "device", text("cpu")),
+      ("torch.serialization", "_get_layout", text("torch.strided")),
+    ].map { Pickled.call(Pickled.global($0, $1), [$2]) }
+    let pickle = Pickled.dictionary([("w", tensor)] + calls.map { ("other", $0) })
+    #expect(try values(pickle) == [0, 1, 2, 3, 4, 5])
+    // It is no function, no dictionary and no tensor afterwards.
+    for call in calls {
+      expectBad(call + Pickled.tuple([]) + [0x52, 0x2e], "called")
+      expectBad(call + text("a") + [0x4e, 0x73, 0x2e], "dictionary")
+    }
+  }
+
+  @Test func tensorsWithASignBitAreUnsupported() throws {
+    let rebuild = Pickled.global("torch._utils", "_rebuild_tensor_v2")
+    func tensor(_ marks: [UInt8]) -> [UInt8] {
+      Pickled.call(
+        rebuild,
+        [
+          Pickled.storage("0", count: 6), [0x4b, 0], Pickled.tuple([[0x4b, 6]]),
+          Pickled.tuple([[0x4b, 1]]), [0x89], [0x7d], marks,
+        ])
+    }
+    #expect(try values(tensor([0x7d])) == [0, 1, 2, 3, 4, 5])
+    for marks in [Pickled.dictionary([("neg", [0x88])]), Pickled.list([]), [0x4b, 1]] {
+      expectFailure(.unsupported, "negated") {
+        try withCheckpoint(file(tensor(marks) + [0x2e])) { $0.tensors.count }
+      }
+    }
+  }
+
   @Test func onlyTheListedOperationsExist() {
     // Those of Python's pickle that are not needed: INST, OBJ, EXT1, POP, DUP, PERSID, FLOAT, ...
     for code in Array("iopl120PdDFILSTV".utf8).filter({ !Array("1".utf8).contains($0) }) + [

@@ -18,9 +18,12 @@ struct TorchStreamTests {
     var keys = [Pickled.text("94")]
     var storages = little(6) + floats([0, 1, 2, 3, 4, 5])
 
+    /// How each pickle begins.
+    var start: [UInt8] = [0x80, 2]
+
     var bytes: [UInt8] {
       let magic: [UInt8] = [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19]
-      return [magic, version, system, object, Pickled.list(keys)].flatMap { Pickled.whole($0) }
+      return [magic, version, system, object, Pickled.list(keys)].flatMap { start + $0 + [0x2e] }
         + storages
     }
   }
@@ -49,6 +52,16 @@ struct TorchStreamTests {
     stream.system = Pickled.dictionary([("little_endian", [0x89])])
     stream.storages = little(6) + [0, 1, 2, 3, 4, 5].flatMap { big(Float($0).bitPattern) }
     #expect(try values(stream) == [0, 1, 2, 3, 4, 5])
+  }
+
+  @Test func everyProtocolIsRead() throws {
+    var stream = Stream()
+    for start: [UInt8] in [[0x80, 3], [0x80, 4, 0x95] + little(13), [0x80, 5, 0x95] + little(13)] {
+      stream.start = start
+      #expect(try values(stream) == [0, 1, 2, 3, 4, 5])
+    }
+    expectBad("protocol 6") { $0.start = [0x80, 6] }
+    expectBad("operation 0") { $0.start = [0, 2] }
   }
 
   @Test func headersThatMakeNoSenseAreRefused() {

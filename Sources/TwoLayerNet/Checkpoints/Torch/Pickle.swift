@@ -266,18 +266,21 @@ extension PickleReader {
     case .size:
       guard items.count == 1, case .tuple = items[0] else { throw damaged("it has a strange size") }
       try push(items[0])
-    case .device: try push(.opaque)
+    case .passedOver: try push(.opaque)
     case .storage: throw refusal(of: function)
     }
   }
 
+  private static var advice: StaticString {
+    "a checkpoint holds tensors only: torch.save(model.state_dict(), path)"
+  }
+
   private func refusal(of function: PickleValue) -> Failure {
-    let advice: StaticString = "a checkpoint holds tensors only: torch.save(model.state_dict(), path)"
     guard case .unknownGlobal(let name) = function, name.count <= 200, let text = text(name) else {
-      return .badFile("\(path) wants something called that may not be; \(advice)")
+      return .badFile("\(path) wants something called that may not be; \(Self.advice)")
     }
     let dotted = String(bytes: text.bytes.map { $0 == 10 ? 46 : $0 }[...])
-    return .badFile("\(path) wants \(dotted) called, which is never done; \(advice)")
+    return .badFile("\(path) wants \(dotted) called, which is never done; \(Self.advice)")
   }
 
   /// OrderedDict(), or OrderedDict([(key, value), ...]) as Python 2 wrote it.
@@ -307,7 +310,7 @@ extension PickleReader {
     guard let items = tuple(value), items.count >= 5, case .text(let kind) = items[0],
       text(kind)?.equals("storage") == true, case .global(.storage(let type)) = items[1],
       case .text(let key) = items[2], case .int(let count) = items[4], count >= 0
-    else { throw damaged("it has a storage of an unknown kind") }
+    else { throw .badFile("\(path) has a storage of an unknown kind; \(Self.advice)") }
     if items.count > 5, case .none = items[5] {
     } else if items.count > 5 {
       throw .unsupported("\(path) has views of storages, as PyTorch before 0.4 wrote them")
@@ -319,7 +322,7 @@ extension PickleReader {
     try push(.storage(storages.count - 1))
   }
 
-  /// (storage, offset, sizes, strides, ...)
+  /// (storage, offset, sizes, strides, requires_grad, hooks), and a dictionary of marks if there are any.
   private mutating func pushTensor(_ arguments: [PickleValue]) throws(Failure) {
     guard arguments.count >= 4, case .storage(let storage) = arguments[0],
       case .int(let offset) = arguments[1], let sizes = integers(arguments[2]),
@@ -327,6 +330,16 @@ extension PickleReader {
       fits(
         sizes: sizes, strides: strides, offset: offset, available: storages[storage].count)
     else { throw damaged("it has a tensor that does not fit into its storage") }
+    // Such as "neg": its numbers are those of the storage with the other sign.
+    if arguments.count > 6 {
+      guard case .dictionary(let marks) = arguments[6], containers[marks].isEmpty else {
+        throw .unsupported(
+          """
+          \(path) has a tensor that is to be negated or conjugated when it is read; Tensor.resolve_neg() \
+          does so before it is saved
+          """)
+      }
+    }
     guard tensors.count < Contents.tensorLimit else {
       throw .badFile("\(path) has more than \(Contents.tensorLimit) tensors")
     }

@@ -19,7 +19,7 @@ enum PickleValue {
   case dictionary(Int)
   case storage(Int)
   case tensor(Int)
-  /// A value that nothing here needs, such as a large integer or a device.
+  /// A value that nothing here needs, such as a large integer, a set or a device.
   case opaque
 }
 
@@ -35,14 +35,13 @@ enum PickleGlobal {
   case rebuildTensor
   case rebuildParameter
   case size
-  case device
+  /// Returns something that nothing here needs.
+  case passedOver
   case storage(ElementType)
 
   init?(module: String, name: String) {
     switch true {
-    case module.equals("collections"):
-      guard name.equals("OrderedDict") else { return nil }
-      self = .orderedDictionary
+    case module.equals("collections") && name.equals("OrderedDict"): self = .orderedDictionary
     case module.equals("torch._utils"):
       if name.equals("_rebuild_tensor_v2") || name.equals("_rebuild_tensor") {
         self = .rebuildTensor
@@ -55,14 +54,28 @@ enum PickleGlobal {
       if name.equals("Size") {
         self = .size
       } else if name.equals("device") {
-        self = .device
+        self = .passedOver
       } else if let storage = Self.storages.first(where: { name.equals($0.name) }) {
         self = .storage(storage.type)
       } else {
         return nil
       }
-    default: return nil
+    default:
+      guard Self.harmless.contains(where: { module.equals($0.module) && name.equals($0.name) }) else {
+        return nil
+      }
+      self = .passedOver
     }
+  }
+
+  /// With torch.device, what PyTorch's own safe loading (weights_only) calls besides: schedules of the
+  /// learning rate have Counters, and protocol 2 writes bytes as text to be encoded.
+  private static var harmless: [(module: String, name: String)] {
+    [
+      ("collections", "Counter"), ("_codecs", "encode"), ("torch.serialization", "_get_layout"),
+      ("__builtin__", "set"), ("builtins", "set"), ("__builtin__", "complex"), ("builtins", "complex"),
+      ("__builtin__", "bytearray"), ("builtins", "bytearray"),
+    ]
   }
 
   private static var storages: [(name: String, type: ElementType)] {

@@ -5,18 +5,23 @@ enum TorchFile {
   /// Pickles of checkpoints have some kilobytes; beyond this nothing is read.
   private static let pickleLimit = 1 << 24
 
-  /// How a stream begins: protocol 2, and the number 0x1950a86a20f9469cfc6c in ten bytes.
+  /// What a stream begins with, after the number of its pickle's protocol and in protocols 4 and 5 the
+  /// size of a frame: the number 0x1950a86a20f9469cfc6c in ten bytes.
   private static let streamMagic: [UInt8] = [
-    0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e,
+    0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e,
   ]
-  static let magicByteCount = 15
+  static let magicByteCount = 24
 
   static func isArchive(_ head: borrowing Buffer<UInt8>) -> Bool {
     head.has(ZipArchive.signature, at: 0)
   }
 
   static func isStream(_ head: borrowing Buffer<UInt8>) -> Bool {
-    head.count >= magicByteCount && head.readOnly[..<magicByteCount].elementsEqual(streamMagic)
+    for start in [2, 11] where head.count >= start + streamMagic.count {
+      let end = start + streamMagic.count
+      if head.readOnly[start..<end].elementsEqual(streamMagic) { return true }
+    }
+    return false
   }
 
   /// The contents of an archive, and its comment.
