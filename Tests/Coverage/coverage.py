@@ -2,9 +2,9 @@
 
     coverage.py [--report]
 
-Builds the tests, and the C library in normal Swift (Embedded Swift has no coverage), with counters; runs
-the Swift tests on the one and pytest's on the other; prints the share of lines for each folder. Every line
-that is not run must stand in uncovered.txt with its reason:
+Builds the tests and the command line, and the C library in normal Swift (Embedded Swift has no coverage),
+with counters; runs the Swift tests on the one and pytest's on the others; prints the share of lines for each
+folder. Every line that is not run must stand in uncovered.txt with its reason:
 
     File.swift | the line as it stands there | reason
 
@@ -25,13 +25,17 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build-coverage"
 LIBRARY = BUILD / "library/libtwolayernet.so"
+TESTS = BUILD / "tests/release"
+COMMAND = TESTS / "twolayernet"
 PROFILES = BUILD / "profiles"
+WRITER = pathlib.Path(__file__).with_name("profile.c")
 LISTED = pathlib.Path(__file__).with_name("uncovered.txt")
 FOLDERS = ["Sources/TwoLayerNet", "Sources/CABI", "Sources/CSystem", "Sources/Kernels"]
 COUNTERS = ["-Xswiftc", "-profile-generate", "-Xswiftc", "-profile-coverage-mapping"]
 COUNTERS += ["-Xcc", "-fprofile-instr-generate", "-Xcc", "-fcoverage-mapping"]
 # Faults of the system, but not of memory, which the ordinary Swift runtime does not survive.
 PYTEST = ["bindings/python/tests", "Tests/Hostile", "Tests/Host", "Tests/ABI", "Tests/Faults", "Tests/Devices"]
+PYTEST += ["Tests/CommandLine"]
 DESELECTED = "not command_line and not allocation and not unloading and not faults_are_noticed and not load"
 
 
@@ -50,8 +54,10 @@ def build_library() -> None:
     run("swift", "build", "-c", "release", "--scratch-path", scratch, "--target", "CABI", *COUNTERS)
     objects = sorted((scratch / "release").glob("*.build/**/*.o"))
     LIBRARY.parent.mkdir(parents=True, exist_ok=True)
+    writer = LIBRARY.with_name("profile.o")
+    run(tool("clang"), "-std=gnu11", "-O1", "-Wall", "-Wextra", "-fPIC", "-c", WRITER, "-o", writer)
     run(
-        "swiftc", "-emit-library", "-profile-generate", "-use-ld=lld", "-o", LIBRARY, *objects, "-lz", "-lm",
+        "swiftc", "-emit-library", "-profile-generate", "-use-ld=lld", "-o", LIBRARY, writer, *objects, "-lz", "-lm",
         "-Xlinker", "-soname=libtwolayernet.so.0",
     )
     name = LIBRARY.with_suffix(".so.0")
@@ -65,27 +71,31 @@ def measure() -> None:
     build_library()
     flags = ["-c", "release", "-Xswiftc", "-enable-testing", "--scratch-path", BUILD / "tests"]
     run("swift", "test", *flags, "--enable-code-coverage", "--quiet")
-    # Processes add to one file.
     environment = {
-        "LLVM_PROFILE_FILE": str(PROFILES / "%m.profraw"), "TLN_TEST_LIBRARY": str(LIBRARY),
-        "TWOLAYERNET_LIBRARY": str(LIBRARY),
+        "TLN_COVERAGE_PROFILES": str(PROFILES), "TLN_TEST_LIBRARY": str(LIBRARY), "TWOLAYERNET_LIBRARY": str(LIBRARY),
+        # The command line has the runtime's own writer, but no forks: a file for each process again.
+        "LLVM_PROFILE_FILE": str(PROFILES / "command-%p.profraw"), "TLN_TEST_CLI": str(COMMAND),
     }
     run(sys.executable, "-m", "pytest", "-q", *PYTEST, "-k", DESELECTED, check=False, **environment)
 
 
 def line_counts() -> dict[pathlib.Path, dict[int, int]]:
     merged = BUILD / "merged.profdata"
-    tests = BUILD / "tests/release"
-    profiles = [*PROFILES.glob("*.profraw"), tests / "codecov/default.profdata"]
-    run(tool("llvm-profdata"), "merge", "-sparse", *profiles, "-o", merged)
-    program = tests / "twolayernetPackageTests.xctest"
-    export = [tool("llvm-cov"), "export", "-format=lcov", f"-instr-profile={merged}", program, "-object", LIBRARY]
+    complete, cut_off = sorted(PROFILES.glob("*.profraw")), sorted(PROFILES.glob("*.part"))
+    print(f"counters of {len(complete)} processes; {len(cut_off)} were killed while they wrote theirs")
+    names = BUILD / "profiles.txt"
+    names.write_text("".join(f"{path}\n" for path in [*complete, TESTS / "codecov/default.profdata"]))
+    run(tool("llvm-profdata"), "merge", "-sparse", f"--input-files={names}", "-o", merged)
+    program = TESTS / "twolayernetPackageTests.xctest"
+    export = [tool("llvm-cov"), "export", "-format=lcov", f"-instr-profile={merged}", program]
+    export += ["-object", LIBRARY, "-object", COMMAND]
     lcov = subprocess.run(export, check=True, capture_output=True, text=True).stdout
     counts: dict[pathlib.Path, dict[int, int]] = collections.defaultdict(dict)
     file = pathlib.Path()
     for line in lcov.splitlines():
         if line.startswith("SF:"):
-            file = pathlib.Path(line[3:])
+            # The kernels are compiled once for each instruction set, through links to their folder.
+            file = pathlib.Path(line[3:]).resolve()
         elif line.startswith("DA:"):
             number, count = (int(word) for word in line[3:].split(",")[:2])
             counts[file][number] = max(count, counts[file].get(number, 0))
@@ -106,7 +116,7 @@ def main() -> int:
             for number, count in sorted(counts.get(file.resolve(), {}).items()):
                 total, covered = total + 1, covered + (count > 0)
                 text = file.read_text().splitlines()[number - 1].strip()
-                if count == 0 and not re.fullmatch(r"[\])}]*|}? ?else ?{|.*//.*does not return.*", text):
+                if count == 0 and not re.fullmatch(r"[\])}]*|}? ?else ?{|//.*|.*//.*does not return.*", text):
                     unrun.append((file.name, number, text))
         if total:
             print(f"{folder:40} {total:5} {100 * covered / total:5.1f} %")
