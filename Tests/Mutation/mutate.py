@@ -1,10 +1,13 @@
 """Changes the kernels in one place at a time and sees whether the tests notice.
 
-    mutate.py [--count 12] [--seed 0] [--kernels cpu|gpu] [--tests ArithmeticTests]
+    mutate.py [--count 12] [--seed 0] [--kernels cpu|gpu] [--files "Dense*"] [--tests ArithmeticTests]
 
-The GPU's kernels are tested on the emulated device. Works on a copy of the repository in .build-mutation. A change that does not compile, hangs or fails a test
-is noticed; one that survives is printed with its line: either no test looks there, or it changes no result
-(how far ahead memory is asked for, which of two equal ways is taken).
+The GPU's kernels are tested on the emulated device. Works on a copy of the repository in .build-mutation.
+A change that does not compile, hangs or fails a test is noticed. One that survives either changes no result
+(how far ahead memory is asked for, which of two equal ways is taken), which equivalent.txt then says with
+the reason, or no test looks there, which is an error:
+
+    File.swift | the line as it stands there | the changed line | reason
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / ".build-mutation"
+EQUIVALENT = pathlib.Path(__file__).with_name("equivalent.txt")
 
 # Files, what they are built with, and the tests that look at them. The emulator is optimised in any build.
 KERNELS = {
@@ -91,11 +95,23 @@ def build_and_test(flags: list[str], tests: str) -> str:
     return ""
 
 
+def equivalents() -> set[tuple[str, str, str]]:
+    """File, line and changed line of what changes no result."""
+    found = set()
+    for entry in EQUIVALENT.read_text().splitlines():
+        if entry and not entry.startswith("#"):
+            name, line, changed, reason = entry.split(" | ")
+            assert reason
+            found.add((name, line, changed))
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kernels", choices=KERNELS, default="cpu")
+    parser.add_argument("--files", default="*", help="of the kernels' files, those whose names are so")
     parser.add_argument("--tests")
     arguments = parser.parse_args()
     pattern, flags, tests = KERNELS[arguments.kernels]
@@ -104,10 +120,11 @@ def main() -> int:
     if wrong := build_and_test(flags, tests):
         print(f"unchanged, it {wrong}")
         return 1
-    files = sorted(file for file in COPY.glob(pattern) if file.name not in NOT_KERNELS)
+    files = sorted(file for file in COPY.glob(pattern) if file.name not in NOT_KERNELS and file.match(arguments.files))
     mutations = [mutation for file in files for mutation in places(file)]
     sample = random.Random(arguments.seed).sample(mutations, min(arguments.count, len(mutations)))
-    survivors = 0
+    known = equivalents()
+    harmless, survivors = 0, 0
     for mutation in sample:
         original = mutation.file.read_text()
         begin = time.monotonic()
@@ -116,12 +133,16 @@ def main() -> int:
             wrong = build_and_test(flags, tests)
         finally:
             mutation.file.write_text(original)
+        line, changed = (text.split("\n")[mutation.line].strip() for text in (original, mutation.apply(original)))
+        if not wrong and (mutation.file.name, line, changed) in known:
+            wrong = "changes nothing"
+            harmless += 1
         survivors += not wrong
-        line = mutation.apply(original).split("\n")[mutation.line].strip()
         where = f"{mutation.file.name}:{mutation.line + 1}"
-        print(f"{wrong or 'SURVIVES':16} {where:28} {line}  ({time.monotonic() - begin:.0f} s)", flush=True)
-    print(f"{len(sample) - survivors} of {len(sample)} changes were noticed, of {len(mutations)} possible ones")
-    return 0
+        print(f"{wrong or 'SURVIVES':16} {where:28} {line} | {changed}  ({time.monotonic() - begin:.0f} s)", flush=True)
+    noticed = len(sample) - harmless - survivors
+    print(f"of {len(sample)} changes of {len(mutations)} possible ones, {noticed} were noticed, {harmless} change nothing")
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":
