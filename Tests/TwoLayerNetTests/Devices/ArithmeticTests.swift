@@ -39,6 +39,9 @@ struct ArithmeticTests {
     Case(input: 385, hidden: 12, output: 12, batches: [193, 4]),
     Case(input: 30, hidden: 250, output: 3, batches: [33]),
     Case(input: 387, hidden: 112, output: 11, batches: [5, 1], density: 90),
+    // Rows that are dense in datasets that are not: for AVX-512 alone, and for AVX2.
+    Case(input: 387, hidden: 112, output: 11, batches: [3, 2], isBytes: true, density: 55),
+    Case(input: 385, hidden: 100, output: 11, batches: [3, 2], density: 75),
   ]
 
   /// Every combination of very small sizes is another order of sums.
