@@ -7,7 +7,7 @@ A change that does not compile, hangs or fails a test is noticed. One that survi
 (how far ahead memory is asked for, which of two equal ways is taken), which equivalent.txt then says with
 the reason, or no test looks there, which is an error:
 
-    File.swift | the line as it stands there | the changed line | reason
+    File.swift | the line as it stands there => the changed line | reason
 """
 
 from __future__ import annotations
@@ -97,14 +97,15 @@ def build_and_test(tests: str) -> str:
     return ""
 
 
-def equivalents() -> set[tuple[str, str, str]]:
-    """File, line and changed line of what changes no result."""
+def equivalents() -> set[tuple[str, str]]:
+    """File and change of what changes no result."""
     found = set()
     for entry in EQUIVALENT.read_text().splitlines():
         if entry and not entry.startswith("#"):
-            name, line, changed, reason = entry.split(" | ")
+            name, rest = entry.split(" | ", 1)
+            change, reason = rest.rsplit(" | ", 1)
             assert reason
-            found.add((name, line, changed))
+            found.add((name, change))
     return found
 
 
@@ -135,13 +136,14 @@ def main() -> int:
             wrong = build_and_test(tests)
         finally:
             mutation.file.write_text(original)
-        line, changed = (text.split("\n")[mutation.line].strip() for text in (original, mutation.apply(original)))
-        if not wrong and (mutation.file.name, line, changed) in known:
+        lines = (text.split("\n")[mutation.line].strip() for text in (original, mutation.apply(original)))
+        change = " => ".join(lines)
+        if not wrong and (mutation.file.name, change) in known:
             wrong = "changes nothing"
             harmless += 1
         survivors += not wrong
         where = f"{mutation.file.name}:{mutation.line + 1}"
-        print(f"{wrong or 'SURVIVES':16} {where:28} {line} | {changed}  ({time.monotonic() - begin:.0f} s)", flush=True)
+        print(f"{wrong or 'SURVIVES':16} {where:28} {change}  ({time.monotonic() - begin:.0f} s)", flush=True)
     noticed = len(sample) - harmless - survivors
     print(f"of {len(sample)} changes of {len(mutations)} possible ones, {noticed} were noticed, {harmless} change nothing")
     return 1 if survivors else 0

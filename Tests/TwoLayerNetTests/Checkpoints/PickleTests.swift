@@ -53,13 +53,14 @@ struct PickleTests {
     #expect(try values(pickle) == [0, 1, 2, 3, 4, 5])
   }
 
-  @Test func parametersAndDevicesAreKnown() throws {
+  @Test func parametersDevicesAndSizesAreKnown() throws {
     let tensor = Pickled.tensor("0", count: 6, sizes: [6], strides: [1])
     let hooks = Pickled.call(Pickled.global("collections", "OrderedDict"), [])
     let parameter = Pickled.call(
       Pickled.global("torch._utils", "_rebuild_parameter"), [tensor, [0x88], hooks])
     let device = Pickled.call(Pickled.global("torch", "device"), [text("cpu")])
-    let pickle = Pickled.dictionary([("device", device), ("w", parameter)])
+    let size = Pickled.call(Pickled.global("torch", "Size"), [Pickled.tuple([Pickled.int(6)])])
+    let pickle = Pickled.dictionary([("device", device), ("size", size), ("w", parameter)])
     #expect(try values(pickle) == [0, 1, 2, 3, 4, 5])
   }
 
