@@ -333,8 +333,8 @@ def in_child(world: World, function: headers.Function, arguments: list[Any], all
         except BaseException as error:  # noqa: BLE001: it is reported
             text = f"{type(error).__name__}: {error}"
         os.write(write_end, (text or "=0").encode()[:4000])
-        if hasattr(world.library, "__llvm_profile_write_file"):
-            world.library.__llvm_profile_write_file()  # a build that counts the lines it runs
+        if hasattr(world.library, "coverage_write"):
+            world.library.coverage_write()  # a build that counts the lines it runs
         os._exit(0)
     os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe:

@@ -1,10 +1,13 @@
 """Changes the kernels in one place at a time and sees whether the tests notice.
 
-    mutate.py [--count 12] [--seed 0] [--kernels cpu|gpu] [--tests ArithmeticTests]
+    mutate.py [--count 12] [--seed 0] [--kernels cpu|gpu] [--files "Dense*"] [--tests ArithmeticTests]
 
-The GPU's kernels are tested on the emulated device. Works on a copy of the repository in .build-mutation. A change that does not compile, hangs or fails a test
-is noticed; one that survives is printed with its line: either no test looks there, or it changes no result
-(how far ahead memory is asked for, which of two equal ways is taken).
+The GPU's kernels are tested on the emulated device. Works on a copy of the repository in .build-mutation.
+A change that does not compile, hangs or fails a test is noticed. One that survives either changes no result
+(how far ahead memory is asked for, which of two equal ways is taken), which equivalent.txt then says with
+the reason, or no test looks there, which is an error:
+
+    File.swift | the line as it stands there => the changed line | reason
 """
 
 from __future__ import annotations
@@ -20,12 +23,15 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / ".build-mutation"
+EQUIVALENT = pathlib.Path(__file__).with_name("equivalent.txt")
 
-# Files, what they are built with, and the tests that look at them. The emulator is optimised in any build.
+# Files, and the tests that look at them.
 KERNELS = {
-    "cpu": ("Sources/Kernels/*.swift", ["-c", "release", "-Xswiftc", "-enable-testing"], "ArithmeticTests"),
-    "gpu": ("Sources/CGPUKernels/*.h", [], "KernelTests|ArithmeticTests"),
+    "cpu": ("Sources/Kernels/*.swift", "ArithmeticTests"),
+    "gpu": ("Sources/CGPUKernels/*.h", "KernelTests|ArithmeticTests"),
 }
+# Without optimisation the tests' own arithmetic takes many minutes.
+FLAGS = ["-c", "release", "-Xswiftc", "-enable-testing"]
 # What describes the kernels' surroundings.
 NOT_KERNELS = ["step.h", "dialect.h", "embedded.h"]
 
@@ -77,10 +83,10 @@ def copy_repository() -> None:
             target.write_bytes(source.read_bytes())
 
 
-def build_and_test(flags: list[str], tests: str) -> str:
+def build_and_test(tests: str) -> str:
     """What went wrong; "" if nothing."""
-    build = ["swift", "build", *flags, "--product", "twolayernetPackageTests"]
-    test = ["swift", "test", *flags, "--skip-build", "--filter", tests]
+    build = ["swift", "build", *FLAGS, "--product", "twolayernetPackageTests"]
+    test = ["swift", "test", *FLAGS, "--skip-build", "--filter", tests]
     for what, command, limit in [("does not compile", build, 1800), ("fails", test, 600)]:
         try:
             done = subprocess.run(command, cwd=COPY, capture_output=True, text=True, timeout=limit)
@@ -91,37 +97,56 @@ def build_and_test(flags: list[str], tests: str) -> str:
     return ""
 
 
+def equivalents() -> set[tuple[str, str]]:
+    """File and change of what changes no result."""
+    found = set()
+    for entry in EQUIVALENT.read_text().splitlines():
+        if entry and not entry.startswith("#"):
+            name, rest = entry.split(" | ", 1)
+            change, reason = rest.rsplit(" | ", 1)
+            assert reason
+            found.add((name, change))
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kernels", choices=KERNELS, default="cpu")
+    parser.add_argument("--files", default="*", help="of the kernels' files, those whose names are so")
     parser.add_argument("--tests")
     arguments = parser.parse_args()
-    pattern, flags, tests = KERNELS[arguments.kernels]
+    pattern, tests = KERNELS[arguments.kernels]
     tests = arguments.tests or tests
     copy_repository()
-    if wrong := build_and_test(flags, tests):
+    if wrong := build_and_test(tests):
         print(f"unchanged, it {wrong}")
         return 1
-    files = sorted(file for file in COPY.glob(pattern) if file.name not in NOT_KERNELS)
+    files = sorted(file for file in COPY.glob(pattern) if file.name not in NOT_KERNELS and file.match(arguments.files))
     mutations = [mutation for file in files for mutation in places(file)]
     sample = random.Random(arguments.seed).sample(mutations, min(arguments.count, len(mutations)))
-    survivors = 0
+    known = equivalents()
+    harmless, survivors = 0, 0
     for mutation in sample:
         original = mutation.file.read_text()
         begin = time.monotonic()
         try:
             mutation.file.write_text(mutation.apply(original))
-            wrong = build_and_test(flags, tests)
+            wrong = build_and_test(tests)
         finally:
             mutation.file.write_text(original)
+        lines = (text.split("\n")[mutation.line].strip() for text in (original, mutation.apply(original)))
+        change = " => ".join(lines)
+        if not wrong and (mutation.file.name, change) in known:
+            wrong = "changes nothing"
+            harmless += 1
         survivors += not wrong
-        line = mutation.apply(original).split("\n")[mutation.line].strip()
         where = f"{mutation.file.name}:{mutation.line + 1}"
-        print(f"{wrong or 'SURVIVES':16} {where:28} {line}  ({time.monotonic() - begin:.0f} s)", flush=True)
-    print(f"{len(sample) - survivors} of {len(sample)} changes were noticed, of {len(mutations)} possible ones")
-    return 0
+        print(f"{wrong or 'SURVIVES':16} {where:28} {change}  ({time.monotonic() - begin:.0f} s)", flush=True)
+    noticed = len(sample) - harmless - survivors
+    print(f"of {len(sample)} changes of {len(mutations)} possible ones, {noticed} were noticed, {harmless} change nothing")
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":

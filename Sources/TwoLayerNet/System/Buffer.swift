@@ -33,7 +33,6 @@ struct Buffer<Element: BitwiseCopyable>: ~Copyable {
 
   deinit { free(base) }
 
-  var byteCount: Int { count &* MemoryLayout<Element>.stride }
   var mutable: UnsafeMutableBufferPointer<Element> { .init(start: base, count: count) }
   var readOnly: UnsafeBufferPointer<Element> { .init(start: base, count: count) }
 

@@ -88,6 +88,40 @@ struct PickleTests {
     }
   }
 
+  @Test func parametersDevicesAndSizesAreKnown() throws {
+    let tensor = Pickled.tensor("0", count: 6, sizes: [6], strides: [1])
+    let hooks = Pickled.call(Pickled.global("collections", "OrderedDict"), [])
+    let parameter = Pickled.call(
+      Pickled.global("torch._utils", "_rebuild_parameter"), [tensor, [0x88], hooks])
+    let device = Pickled.call(Pickled.global("torch", "device"), [text("cpu")])
+    let size = Pickled.call(Pickled.global("torch", "Size"), [Pickled.tuple([Pickled.int(6)])])
+    let pickle = Pickled.dictionary([("device", device), ("size", size), ("w", parameter)])
+    #expect(try values(pickle) == [0, 1, 2, 3, 4, 5])
+  }
+
+  @Test func aTensorIsReadWhole() throws {
+    let pickle = Pickled.dictionary([("w", Pickled.tensor("0", count: 6, sizes: [6], strides: [1]))])
+    try withCheckpoint(file(pickle + [0x2e])) { checkpoint in
+      for count in [0, 5, 7] {
+        var values = [Float](repeating: 0, count: count)
+        expectFailure(.invalidArgument, "w has 6 elements, not \(count)") {
+          try values.withUnsafeMutableBufferPointer {
+            try checkpoint.read(checkpoint.tensors[0], into: $0)
+          }
+        }
+      }
+    }
+  }
+
+  @Test func onlySoManyValuesAreKept() throws {
+    let tensor = Pickled.tensor("0", count: 6, sizes: [6], strides: [1])
+    func pickle(_ count: Int) -> [UInt8] {
+      Pickled.dictionary([("w", tensor)] + (0..<count).map { ("\($0)", Pickled.int($0)) })
+    }
+    #expect(try values(pickle(1 << 14)) == [0, 1, 2, 3, 4, 5])
+    expectBad(pickle(1 << 14 + 1) + [0x2e], "more than 16384 values")
+  }
+
   @Test func onlyTheListedOperationsExist() {
     // Those of Python's pickle that are not needed: INST, OBJ, EXT1, POP, DUP, PERSID, FLOAT, ...
     for code in Array("iopl120PdDFILSTV".utf8).filter({ !Array("1".utf8).contains($0) }) + [

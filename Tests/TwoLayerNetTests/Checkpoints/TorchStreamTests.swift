@@ -16,6 +16,7 @@ struct TorchStreamTests {
       ("w", Pickled.tensor("94", count: 6, sizes: [2, 3], strides: [3, 1]))
     ])
     var keys = [Pickled.text("94")]
+    var keysAreAList = true
     var storages = little(6) + floats([0, 1, 2, 3, 4, 5])
 
     /// How each pickle begins.
@@ -23,8 +24,8 @@ struct TorchStreamTests {
 
     var bytes: [UInt8] {
       let magic: [UInt8] = [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19]
-      return [magic, version, system, object, Pickled.list(keys)].flatMap { start + $0 + [0x2e] }
-        + storages
+      let keys = keysAreAList ? Pickled.list(keys) : Pickled.tuple(keys)
+      return [magic, version, system, object, keys].flatMap { start + $0 + [0x2e] } + storages
     }
   }
 
@@ -73,6 +74,7 @@ struct TorchStreamTests {
   }
 
   @Test func storagesThatDoNotMatchAreRefused() {
+    expectBad("does not name its storages") { $0.keysAreAList = false }
     expectBad("does not use") { $0.keys = [Pickled.text("95")] }
     expectBad("no data") { $0.keys = [] }
     expectBad("no data") { $0.keys = [Pickled.int(94)] }

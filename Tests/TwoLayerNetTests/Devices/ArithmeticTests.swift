@@ -39,6 +39,9 @@ struct ArithmeticTests {
     Case(input: 385, hidden: 12, output: 12, batches: [193, 4]),
     Case(input: 30, hidden: 250, output: 3, batches: [33]),
     Case(input: 387, hidden: 112, output: 11, batches: [5, 1], density: 90),
+    // Few rows, most of whose features are not zero, in datasets that still count as sparse.
+    Case(input: 387, hidden: 112, output: 11, batches: [3, 2], isBytes: true, density: 55),
+    Case(input: 385, hidden: 100, output: 11, batches: [3, 2], density: 75),
   ]
 
   /// Every combination of very small sizes is another order of sums.
@@ -116,11 +119,22 @@ struct ArithmeticTests {
     }
   }
 
-  @Test(arguments: ordinary + tiny + options + dense)
-  func stepsEqualTheReference(_ test: Case) throws {
+  /// Sums over so many rows that blocks of blocks of blocks are full, in one run and in four.
+  static let large = [Case(input: 2, hidden: 33, output: 3, batches: [4200, 16500])]
+
+  @Test(arguments: ordinary + tiny + options + dense + large)
+  func stepsEqualTheReference(_ test: Case) throws { try check(test, on: TestEngine.available) }
+
+  /// So many rows that the blocks are larger. (For the GPUs' kernels KernelTests does it.)
+  @Test func aHugeBatch() throws {
+    let test = Case(input: 1, hidden: 5, output: 2, batches: [1 << 19 + 77], density: 100)
+    try check(test, on: TestEngine.processors.filter { $0.reason.isEmpty })
+  }
+
+  private func check(_ test: Case, on engines: [TestEngine]) throws {
     var random = TestRandom(UInt64(test.input * 1_000_000 + test.hidden * 1000 + test.output))
     let shape = try Shape(input: test.input, hidden: test.hidden, output: test.output)
-    let trainers = try TestEngine.available.map { engine in
+    let trainers = try engines.map { engine in
       (engine, try Trainer.make(Network.make(on: engine.make(shape), seed: 3), test.options))
     }
     let start = try Network.make(shape, seed: 3, device: .cpu)

@@ -47,6 +47,7 @@ struct GPUEngineTests {
     do {
       let trainer = try makeTrainer(driver)
       try trainer.fit(digits, epochs: 1)
+      #expect(trainer.network.device == driver.device)
       for size in [7, 300, 40] {
         try Trainer.make(trainer.network, optionsWith(batchSize: size)).fit(digits, epochs: 1)
       }

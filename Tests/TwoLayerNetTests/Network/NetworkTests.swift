@@ -143,6 +143,22 @@ struct NetworkTests {
     }
   }
 
+  @Test func rowsAreCounted() throws {
+    let network = try Network.make(Shape(input: 2, hidden: 3, output: 2), seed: 4, device: .cpu)
+    let features: [Float] = [1, 2, 3, 4]
+    var values = [Float](repeating: 7, count: 4)
+    for rows in [0, 1, 3, -1, Int.min, .max, .max / 2 + 3] {
+      expectFailure(.invalidArgument, "rows is \(rows)") {
+        try features.withUnsafeBufferPointer { features in
+          try values.withUnsafeMutableBufferPointer {
+            try network.logits(features, rows: rows, into: $0)
+          }
+        }
+      }
+    }
+    #expect(values == [7, 7, 7, 7])
+  }
+
   @Test func manyThreadsMayPredictAtOnce() async throws {
     let network = try Network.make(Shape(input: 30, hidden: 20, output: 5), seed: 4, device: .cpu)
     let box = UncheckedSendable(network)

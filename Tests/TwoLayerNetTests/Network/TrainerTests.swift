@@ -25,6 +25,33 @@ struct TrainerTests {
     try Parameter.allCases.flatMap { try trainer.network.values($0) }
   }
 
+  /// One that was initialised here goes on with the seed it had.
+  @Test func aNetworkFromAFileTakesTheFirstTrainersSeed() throws {
+    try withTemporaryDirectory { directory in
+      try makeTrainer().network.save(directory + "/a.pth")
+      func train(_ seeds: UInt64...) throws -> [Float] {
+        let network = try Network.load(directory + "/a.pth", device: .cpu)
+        var trainers: [Trainer] = []
+        for seed in seeds {
+          var options = TrainerOptions()
+          options.seed = seed
+          trainers.append(try Trainer.make(network, options))
+          try trainers.last!.fit(dataset, epochs: 1)
+        }
+        return try weights(trainers[0])
+      }
+      #expect(try train(5) == train(5))
+      #expect(try train(5) != train(6))
+      #expect(try train(5, 6) == train(5, 7))
+    }
+    let initialised = try [5, 6].map { (seed: UInt64) in
+      let trainer = try makeTrainer { $0.seed = seed }
+      try trainer.fit(dataset, epochs: 1)
+      return try weights(trainer)
+    }
+    #expect(initialised[0] == initialised[1])
+  }
+
   @Test func optionsThatMakeNoSenseAreRefused() throws {
     func expectRefused(_ word: String, _ change: (inout TrainerOptions) -> Void) {
       expectFailure(.invalidArgument, word) { try makeTrainer(change) }

@@ -36,6 +36,13 @@ struct FileTests {
     }
   }
 
+  /// There is nothing to put in its place.
+  @Test func aDeviceIsWrittenTo() throws {
+    try save("gone", to: "/dev/null")
+    let attributes = try FileManager.default.attributesOfItem(atPath: "/dev/null")
+    #expect(attributes[.type] as? FileAttributeType == .typeCharacterSpecial)
+  }
+
   @Test func theOldFilesPermissionsAndLinksStay() throws {
     try withTemporaryDirectory { directory in
       let path = directory + "/real.pth"
