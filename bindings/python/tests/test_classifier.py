@@ -203,3 +203,28 @@ def test_an_unknown_label_is_shown_as_it_is(problem):
     features, labels = problem
     with pytest.raises(ValueError, match="y contains 'yes', which is none of the classes"):
         classifier().partial_fit(features, labels, classes=["maybe", "no"])
+
+
+def test_what_a_warm_start_may_change(problem):
+    """A new learning rate holds at once, as a schedule of the caller's needs it; momentum is kept."""
+    features, labels = problem
+    own = classifier(epochs=2, warm_start=True).fit(features, labels)
+    own.set_params(learning_rate=0.01).fit(features, labels)
+    network = Network(8, 20, 2, seed=0)
+    trainer = Trainer(network)
+    dataset = Dataset(features, (labels == "yes").astype(int))
+    trainer.fit(dataset, 2)
+    trainer.set_learning_rate(0.01)
+    trainer.fit(dataset, 2)
+    for name, values in network.state_dict().items():
+        assert np.array_equal(own.network_.parameter(name), values)
+    own.set_params(learning_rate=0.0, momentum=0.0).fit(features, labels)
+    for name, values in network.state_dict().items():
+        assert np.array_equal(own.network_.parameter(name), values)
+    with pytest.raises(ValueError, match=r"hidden_size is 21.*warm_start"):
+        own.set_params(hidden_size=21).fit(features, labels)
+
+
+def test_a_validation_fraction_that_is_no_number(problem):
+    with pytest.raises(TypeError, match="validation_fraction must be a number, not str"):
+        classifier(early_stopping=True, validation_fraction="a").fit(*problem)

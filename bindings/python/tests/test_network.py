@@ -1,5 +1,6 @@
 """Networks: parameters, predictions, errors."""
 
+import errno
 import os
 import pickle
 
@@ -64,14 +65,24 @@ def test_other_numbers_are_the_floats_that_they_are(network, dtype):
     assert np.array_equal(twolayernet.Dataset(x.astype(dtype)).features(), x)
 
 
+class Sparse:
+    """As SciPy's matrices are: no array, but something that can become one."""
+
+    def toarray(self):
+        return np.zeros((2, 6))
+
+
 @pytest.mark.parametrize(
     "features, error, word",
     [
         (np.zeros((2, 7), np.float32), ValueError, "7 columns"),
-        (np.zeros(6, np.float32), ValueError, "shape"),
+        (np.zeros(6, np.float32), ValueError, r"shape is \(6,\): for a single sample reshape\(1, -1\)"),
         (np.zeros((0, 6), np.float32), ValueError, "empty"),
         (np.zeros((2, 6), complex), TypeError, "complex128"),
-        (np.full((2, 6), None), TypeError, "object"),
+        (np.full((2, 6), None), TypeError, r"Python objects: .* astype\('float32'\)"),
+        (None, TypeError, "not NoneType$"),
+        (Sparse(), TypeError, r"not Sparse: \.toarray\(\)"),
+        (np.ma.masked_greater(np.eye(6), 0.5), ValueError, r"masked: .*\.filled\(0\)"),
         (np.array([["a"] * 6]), TypeError, "numbers"),
         (np.full((2, 6), np.nan, np.float32), TwoLayerNetError, "not finite"),
     ],
@@ -143,6 +154,7 @@ def test_files_that_are_not_there_are_pythons_own_errors(network, tmp_path):
     assert isinstance(caught.value, (TwoLayerNetError, OSError)) and caught.value.status_name == "TLN_IO_ERROR"
     again = pickle.loads(pickle.dumps(caught.value))
     assert type(again) is twolayernet.MissingFileError and str(again) == str(caught.value)
+    assert caught.value.errno == again.errno == errno.ENOENT
     with pytest.raises(FileNotFoundError, match="nowhere"):
         network.save(tmp_path / "nowhere/a.pth")
     with pytest.raises(FileNotFoundError, match="missing"):

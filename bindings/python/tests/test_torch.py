@@ -70,7 +70,9 @@ def test_a_module_of_ones_own(network, tmp_path):
         (torch.nn.Linear(6, 3), ValueError, "its layers are Linear"),
         (sequential(6, 5, 3, bias=False), ValueError, "bias"),
         (torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3)), ValueError, "Tanh"),
-        (torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(4, 3)), ValueError, "takes 4 features"),
+        (torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(4, 3)), ValueError, "takes 4"),
+        (torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 3)), ValueError, "Linear, Linear"),
+        (torch.nn.Sequential(sequential(6, 5, 3), torch.nn.ReLU()), ValueError, "Linear, ReLU, Linear, ReLU"),
         (torch.nn.Sequential(sequential(6, 5, 3), torch.nn.Linear(3, 3)), ValueError, "Linear, Linear"),
         (torch.nn.Sequential(), ValueError, "layers"),
     ],
@@ -104,6 +106,13 @@ def test_tensors_are_borrowed():
     network.load_state_dict(network.to_torch().state_dict())
     network.set_parameter("layers.0.bias", torch.nn.Parameter(torch.zeros(8)))
     assert not network.parameter("layers.0.bias").any()
+
+
+def test_a_tensor_that_is_read_with_the_opposite_sign():
+    """PyTorch keeps the sign beside the memory, and DLPack leaves it out."""
+    tensor = torch.view_as_complex(torch.ones(3, 4, 2)).conj().imag
+    assert tensor.is_neg()
+    assert np.array_equal(Dataset(tensor).features(), -np.ones((3, 4), np.float32))
 
 
 @pytest.mark.parametrize(

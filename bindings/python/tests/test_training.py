@@ -128,8 +128,12 @@ def test_datasets_can_be_pickled(kind, copied):
 @pytest.mark.parametrize(
     "labels, error, word",
     [
-        ([0, 1], ValueError, "shape"),
-        (np.zeros(400), TypeError, "integers"),
+        ([0, 1], ValueError, r"shape \(400,\).*not \(2,\)$"),
+        (np.zeros((400, 1), int), ValueError, r"reshape\(-1\)"),
+        (np.zeros((400, 3), int), ValueError, r"argmax\(axis=1\)"),
+        (np.zeros(400), TypeError, r"integers, not float64: astype\(int\)"),
+        (np.full(400, "a"), TypeError, r"numpy\.unique"),
+        (np.ma.masked_equal(np.zeros(400, int), 0), ValueError, "masked"),
         (np.full(400, -1), ValueError, "negative"),
         (np.full(400, 2**63, np.uint64), ValueError, "too large"),
         (np.full(400, 2**40), TwoLayerNetError, "label"),

@@ -16,6 +16,8 @@ _HOST_DEVICES = (1, 3)
 def as_array(values: Any, name: str = "the array") -> npt.NDArray[Any]:
     """A NumPy view of anything with the array interface or DLPack, else a new array."""
     if isinstance(values, np.ndarray):
+        if np.ma.is_masked(values):
+            raise ValueError(f"some elements of {name} are masked: fill them, as with .filled(0)")
         return values
     if hasattr(values, "__dlpack__") and not hasattr(values, "__array_interface__"):
         return _from_dlpack(values, name)
@@ -29,6 +31,9 @@ def as_array(values: Any, name: str = "the array") -> npt.NDArray[Any]:
 def _from_dlpack(values: Any, name: str) -> npt.NDArray[Any]:
     if hasattr(values, "detach"):
         values = values.detach()
+    if hasattr(values, "resolve_neg"):
+        # DLPack cannot say that a tensor of PyTorch's is to be read with the opposite sign.
+        values = values.resolve_neg()
     try:
         is_on_host = values.__dlpack_device__()[0] in _HOST_DEVICES
         array = np.from_dlpack(values) if is_on_host else None
@@ -58,9 +63,10 @@ def feature_rows(values: Any) -> npt.NDArray[Any]:
     """
     array = as_array(values, "features")
     if array.dtype.kind not in "uifb":
-        raise TypeError(f"features must be numbers, not {array.dtype}")
+        raise TypeError(f"features must be numbers, not {_kind(values, array)}")
     if array.ndim < 2:
-        raise ValueError(f"features must have a row for each sample, but their shape is {array.shape}")
+        one = ": for a single sample reshape(1, -1)" if array.ndim == 1 and array.size > 0 else ""
+        raise ValueError(f"features must have a row for each sample, but their shape is {array.shape}{one}")
     if 0 in array.shape:
         raise ValueError(f"features are empty: their shape is {array.shape}")
     if array.dtype != np.uint8 and array.dtype != np.float32:
@@ -74,6 +80,16 @@ def feature_rows(values: Any) -> npt.NDArray[Any]:
         and array.flags.aligned
     )
     return array if is_direct else np.ascontiguousarray(array)
+
+
+def _kind(values: Any, array: npt.NDArray[Any]) -> str:
+    """What values are that NumPy makes no numbers of, and what makes numbers of them."""
+    if array.dtype.kind != "O":
+        return str(array.dtype)
+    if array.ndim > 0:
+        return "Python objects: if each of them is a number, astype('float32') makes an array of numbers"
+    advice = ": .toarray() makes an array of it" if hasattr(values, "toarray") else ""
+    return f"{type(values).__name__}{advice}"
 
 
 def packed_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -96,10 +112,20 @@ def float_rows(values: Any, columns: int) -> npt.NDArray[np.float32]:
 def label_values(labels: Any, rows: int) -> npt.NDArray[Any]:
     """Labels as a packed array of uint8, int32 or int64; other integers, and bools, become int64."""
     array = as_array(labels, "labels")
-    if array.dtype.kind not in "uib":
-        raise TypeError(f"labels must be integers, not {array.dtype}")
     if array.shape != (rows,):
-        raise ValueError(f"labels must have the shape ({rows},), one for each row, not {array.shape}")
+        advice = ""
+        if array.shape == (rows, 1):
+            advice = ": reshape(-1) makes them so"
+        elif array.ndim == 2 and len(array) == rows:
+            advice = ": argmax(axis=1) makes them so, if they are one-hot"
+        raise ValueError(f"labels must have the shape ({rows},), one for each row, not {array.shape}{advice}")
+    if array.dtype.kind not in "uib":
+        advice = ""
+        if array.dtype.kind == "f":
+            advice = ": astype(int) makes them so"
+        elif array.dtype.kind in "US":
+            advice = ": numpy.unique(labels, return_inverse=True)[1] numbers them"
+        raise TypeError(f"labels must be integers, not {_kind(labels, array)}{advice}")
     if int(array.max()) > np.iinfo(np.int64).max:
         raise ValueError(f"the label {array.max()} is too large")
     if array.min() < 0:

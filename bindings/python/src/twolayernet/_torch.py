@@ -14,7 +14,8 @@ except ImportError as error:
     raise ImportError(f"to_torch and from_torch need PyTorch (pip install torch): {error}") from None
 
 # Layers that change nothing about what Linear, ReLU, Linear computes.
-_NEUTRAL = (torch.nn.Flatten, torch.nn.Identity, torch.nn.ReLU)
+_IDLE = (torch.nn.Flatten, torch.nn.Identity)
+_NEUTRAL = (*_IDLE, torch.nn.ReLU)
 
 
 class TwoLayerNet(torch.nn.Module):
@@ -50,7 +51,12 @@ def parameters_of(module: Any) -> dict[str, npt.NDArray[np.float32]]:
     leaves = [layer for layer in module.modules() if not list(layer.children())]
     linear = [layer for layer in leaves if isinstance(layer, torch.nn.Linear)]
     others = [layer for layer in leaves if not isinstance(layer, (torch.nn.Linear, *_NEUTRAL))]
-    if others or len(linear) != 2 or len(list(module.parameters())) != 4:
+    is_wrong = bool(others) or len(linear) != 2 or len(list(module.parameters())) != 4
+    if all(isinstance(part, torch.nn.Sequential) for part in module.modules() if list(part.children())):
+        # Here the layers run in the order in which they stand; elsewhere only the author knows.
+        kinds = [isinstance(leaf, torch.nn.Linear) for leaf in leaves if not isinstance(leaf, _IDLE)]
+        is_wrong = is_wrong or kinds != [True, False, True]
+    if is_wrong:
         layers = ", ".join(type(layer).__name__ for layer in leaves)
         raise ValueError(
             f"the module must be Linear, ReLU, Linear, each Linear with a bias, but its layers are {layers}"

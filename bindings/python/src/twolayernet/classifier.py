@@ -8,6 +8,7 @@ from typing import Any, Callable
 import numpy as np
 import numpy.typing as npt
 
+from ._library import real
 from .dataset import Dataset
 from .network import Network
 from .trainer import Progress, Trainer
@@ -50,7 +51,9 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
     patience : int, default 10
         Epochs without improvement that `early_stopping` bears.
     warm_start : bool, default False
-        Let `fit` go on from the last call's network and momentum, with the same classes.
+        Let `fit` go on from the last call's network and momentum, with the same classes. A new
+        learning_rate holds from then on; if another parameter of the training was changed, momentum
+        begins anew.
     random_state : int, RandomState or None, default None
         An int is the seed itself: the network is ``Network(..., seed=random_state)`` and so PyTorch's
         after ``torch.manual_seed(random_state)``.
@@ -142,6 +145,11 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_parameters()
         goes_on = self.warm_start and hasattr(self, "network_")
+        if goes_on and self.hidden_size != self.network_.hidden_size:
+            raise ValueError(
+                f"hidden_size is {self.hidden_size}, but warm_start goes on with a network of "
+                f"{self.network_.hidden_size}: set warm_start to False for a new one"
+            )
         features, labels = self._validated(X, y, reset=not goes_on)
         if not goes_on:
             self._start(features.shape[1], np.unique(labels))
@@ -255,7 +263,7 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"{name} is {value!r}, but must be an integer of at least {least}")
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"callback must be callable, not {type(self.callback).__name__}")
-        if self.early_stopping and not 0 < self.validation_fraction < 1:
+        if self.early_stopping and not 0 < real("validation_fraction", self.validation_fraction) < 1:
             raise ValueError(
                 f"validation_fraction is {self.validation_fraction}, but must be between 0 and 1"
             )
@@ -278,22 +286,24 @@ class TwoLayerNetClassifier(ClassifierMixin, BaseEstimator):
         self.loss_curve_: list[float] = []
         self.n_iter_ = 0
         self._trainer: Trainer | None = None
+        self._options: dict[str, Any] = {}
 
     def _train(self, dataset: Dataset, epochs: int, validation: Dataset | None) -> None:
         trainer = self._trainer
-        if trainer is None or trainer.position[1] != 0:
-            # The rest of an epoch that was interrupted belongs to other samples.
+        options: dict[str, Any] = {
+            "momentum": self.momentum,
+            "weight_decay": self.weight_decay,
+            "nesterov": self.nesterov,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+        }
+        # The rest of an epoch that was interrupted belongs to other samples.
+        if trainer is None or trainer.position[1] != 0 or options != self._options:
             trainer = Trainer(
-                self.network_,
-                learning_rate=self.learning_rate,
-                momentum=self.momentum,
-                weight_decay=self.weight_decay,
-                nesterov=self.nesterov,
-                batch_size=self.batch_size,
-                shuffle=self.shuffle,
-                seed=self._seed,
+                self.network_, learning_rate=self.learning_rate, seed=self._seed, **options
             )
-            self._trainer = trainer
+            self._trainer, self._options = trainer, options
+        trainer.set_learning_rate(self.learning_rate)
         best_loss, best_state, waited = np.inf, self.network_.state_dict(), 0
         if validation is not None:
             self.best_epoch_ = self.n_iter_

@@ -40,9 +40,13 @@ class InputOutputError(TwoLayerNetError, OSError):
 class MissingFileError(InputOutputError, FileNotFoundError):
     """A file, or the directory it should come into, is not there; also a FileNotFoundError."""
 
+    errno = errno.ENOENT
+
 
 class ForbiddenFileError(InputOutputError, PermissionError):
     """A file or directory may not be read or written; also a PermissionError."""
+
+    errno = errno.EACCES
 
 
 class OutOfMemoryError(TwoLayerNetError, MemoryError):
