@@ -123,6 +123,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             super().do_GET()
             return
         rest = path.read_bytes()[int(first) :]
+        if not rest:
+            self.send_error(416)
+            return
         self.send_response(206)
         self.send_header(
             "Content-Range", f"bytes {first}-{path.stat().st_size - 1}/{path.stat().st_size}"
@@ -158,6 +161,29 @@ def test_a_download_goes_on_where_it_stopped(
     assert (f"{name} from 0" in Handler.asked) == (not can_resume)
     assert partial.with_suffix("").read_bytes() == (mnist / name).read_bytes()
     assert not partial.exists()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+@pytest.mark.parametrize("length", [7, None, 1 << 24])
+def test_a_wrong_beginning_is_thrown_away(
+    run: Run, server: str, mnist: Path, tmp_path: Path, length: int | None
+) -> None:
+    """Shorter than the file, as long, and longer: a server refuses to send what follows its end."""
+    name = "train-images-idx3-ubyte.gz"
+    file = tmp_path / "data/MNIST/raw" / name
+    file.parent.mkdir(parents=True)
+    file.with_name(f"{name}.part").write_bytes(bytes(length or (mnist / name).stat().st_size))
+    run("download", "mnist", "--mirror", server, no_proxy="127.0.0.1")
+    assert Handler.asked[1] == f"{name} from 0"
+    assert file.read_bytes() == (mnist / name).read_bytes()
+
+
+@pytest.mark.parametrize("mirror", ["/media/usb", "media/usb", "file://media/usb", "nonsense:"])
+def test_a_mirror_that_is_no_address(run: Run, tmp_path: Path, mirror: str) -> None:
+    for command in [("download", "mnist"), ("train",)]:
+        message = refusal(run(*command, "--mirror", mirror, code=64))
+        assert "file:///" in message and mirror in message
+    assert list(tmp_path.iterdir()) == []
 
 
 CURL = """#!/bin/sh

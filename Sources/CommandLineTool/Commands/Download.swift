@@ -38,6 +38,8 @@ struct Download: ParsableCommand {
   @Option(help: ArgumentHelp("Where to download from instead of the public places.", valueName: "url"))
   var mirror: String?
 
+  func validate() throws { try DataOptions.check(mirror: mirror) }
+
   func run() throws {
     let folder = "\(data)/\(name.catalog.folder)/raw"
     try name.catalog.download(to: folder, mirror: mirror)

@@ -44,7 +44,17 @@ struct DataOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Where to download from instead of the public places.", valueName: "url"))
   var mirror: String?
 
+  /// Refuses what is no place to download from, before anything else is done.
+  static func check(mirror: String?) throws {
+    guard let mirror, !["http://", "https://", "file:///"].contains(where: mirror.hasPrefix) else {
+      return
+    }
+    let advice = mirror.hasPrefix("/") ? "file://\(mirror)" : "https://... or file:///..."
+    throw ValidationError("--mirror is '\(mirror)', but takes a URL: \(advice)")
+  }
+
   func validate() throws {
+    try Self.check(mirror: mirror)
     if data != nil && dataset.catalog == nil {
       throw ValidationError(
         "--data names files, but --dataset digits is inside this program: leave one of them out")

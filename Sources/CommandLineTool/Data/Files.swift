@@ -5,6 +5,11 @@ import TwoLayerNet
 
 func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+func isPipe(_ path: String) -> Bool {
+  var status = stat()
+  return stat(path, &status) == 0 && Int(status.st_mode) & Int(S_IFMT) == Int(S_IFIFO)
+}
+
 /// 0 for a file that is not there.
 func fileSize(_ path: String) -> Int {
   var status = stat()

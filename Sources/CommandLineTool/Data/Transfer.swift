@@ -40,15 +40,21 @@ extension Catalog {
     let partial = path + ".part"
     for mirror in mirrors {
       let address = mirror + (mirror.hasSuffix("/") ? "" : "/") + name
-      let there = fileExists(partial) ? try MD5.ofFile(partial) : nil
-      if there != md5, let reason = transfer(address, to: partial) {
-        reasons.append("\(address): \(reason)")
-        continue
-      }
-      if try MD5.ofFile(partial) != md5 {
+      var there = fileExists(partial) ? try MD5.ofFile(partial) : nil
+      // What an earlier attempt left may be what is wrong: then once more, from the beginning.
+      var attempts = there == nil ? 1 : 2
+      var reason: String?
+      while there != md5, reason == nil, attempts > 0 {
+        attempts -= 1
+        reason = transfer(address, to: partial)
+        if reason != nil { break }
+        there = try MD5.ofFile(partial)
         // Nothing that could be resumed.
-        unlink(partial)
-        reasons.append("\(address): the file has another checksum than the published one")
+        if there != md5 { unlink(partial) }
+      }
+      guard there == md5 else {
+        let what = reason ?? "the file has another checksum than the published one"
+        reasons.append("\(address): \(what)")
         continue
       }
       guard rename(partial, path) == 0 else {
@@ -60,7 +66,7 @@ extension Catalog {
       .ioError, "\(name) could not be downloaded (\(reasons.joined(separator: "; ")))")
   }
 
-  /// What curl exits with if a server does not send the rest of a file.
+  /// What curl exits with if a server sends no parts of files.
   private static let cannotResume: Int32 = 33
 
   /// Transfers a file, going on where `path` ends. Returns what went wrong.
@@ -78,7 +84,8 @@ extension Catalog {
     let show = progress(of: path)
     defer { Console.clearLine() }
     var result = runProgram(curl, waiting: show)
-    if result.code == cannotResume {
+    // The server has no rest, or none that begins there: what is here is no beginning of its file.
+    if result.code == cannotResume || result.errorText.contains("error: 416") {
       unlink(path)
       result = runProgram(curl, waiting: show)
     }
