@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import struct
@@ -165,6 +166,34 @@ def test_transparency_shows_white_paper(
     samples = np.stack([np.zeros((8, 8), int), picture.astype(int)], axis=2)
     (tmp_path / "a.png").write_bytes(png(samples, 4, 8))
     assert np.allclose(answer(run, digits_model, "a.png", "--invert"), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("colour_type", [0, 2])
+def test_a_colour_that_stands_for_paper(
+    run: Run, digits_model: Path, tmp_path: Path, picture: np.ndarray, colour_type: int, depth: int
+) -> None:
+    """Gray and coloured pictures without opacity may name one colour that is none."""
+    scale = 257 if depth == 16 else 1
+    samples = np.repeat(picture.astype(int)[..., None], COLOUR_TYPES[colour_type], axis=2)
+    none = int(samples[0, 0, 0])
+    key = np.full(samples.shape[2], none * scale, ">u2").tobytes()
+    (tmp_path / "a.png").write_bytes(png(samples * scale, colour_type, depth, (b"tRNS", key)))
+    numbers = np.where(picture == none, 1, picture / np.float32(255)).astype(np.float32).tobytes()
+    assert np.allclose(answer(run, digits_model, "a.png"), answer(run, digits_model, stdin=numbers), atol=1e-4)
+
+
+def test_a_pipe_in_the_place_of_a_file(run: Run, digits_model: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "'twolayernet predict -'" in refusal(run("predict", "--model", digits_model, "pipe", code=1))
+
+
+def test_an_index_into_what_has_none(
+    run: Run, digits_model: Path, tmp_path: Path, picture: np.ndarray
+) -> None:
+    (tmp_path / "a.pgm").write_bytes(pgm(picture))
+    assert "IDX" in run("predict", "--model", digits_model, "--index", 3, "a.pgm").stderr
+    assert "IDX" in refusal(run("predict", "--model", digits_model, "--index", 3, code=64))
 
 
 def test_pictures_are_scaled(

@@ -47,6 +47,12 @@ struct Predict: ParsableCommand {
 
   @OptionGroup(title: "Device") var device: DeviceOptions
 
+  func validate() throws {
+    guard index.isEmpty || !files.allSatisfy({ $0 == "-" }) else {
+      throw ValidationError("--index is for IDX files, which are named, not for standard input")
+    }
+  }
+
   func run() throws {
     let network = try device.load(model)
     let inputs = network.shape.input
@@ -87,13 +93,17 @@ struct Predict: ParsableCommand {
     }
     if show, let side = Digit.side(inputs: network.shape.input) {
       let image = GrayImage(width: side, height: side, pixels: digit.features)
-      try Output.write(image.drawn(colours: Output.hasColours && Letters.hasUnicode))
+      let isNarrow = Output.columns.map { $0 < 2 * side } ?? false
+      try Output.write(
+        image.drawn(colours: Output.hasColours && Letters.hasUnicode, isNarrow: isNarrow))
     }
     try Output.line("\(visible(digit.name, keepingLines: false)): \(label)")
+    // Besides the bar, a line has 14 letters.
+    let longest = min(30, max(0, ((Output.columns ?? 80) - 14) / Letters.blockWidth))
     for (index, value) in probabilities.enumerated() {
       let percent = fixed(100 * Double(value), 2)
       let padding = String(repeating: " ", count: 7 - percent.count)
-      let bar = String(repeating: Letters.block, count: Int((value * 30).rounded()))
+      let bar = String(repeating: Letters.block, count: Int((value * Float(longest)).rounded()))
       try Output.line("  \(index) \(padding)\(percent) %\(bar.isEmpty ? "" : " " + bar)")
     }
     if !invert && digit.features.reduce(0, +) > Float(digit.features.count) / 2 {

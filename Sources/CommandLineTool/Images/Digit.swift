@@ -26,8 +26,16 @@ struct Digit {
   static func read(
     _ path: String, inputs: Int, indices: [Int], _ preparation: Preparation
   ) throws(Failure) -> [Digit] {
+    guard !isPipe(path) else {
+      throw Failure(
+        .unsupported, "\(path) is a pipe: 'twolayernet predict -' reads standard input, which may be one"
+      )
+    }
     let bytes = try readWhole(path)
-    if let digit = try picture(bytes, name: path, inputs: inputs, preparation) { return [digit] }
+    if let digit = try picture(bytes, name: path, inputs: inputs, preparation) {
+      if !indices.isEmpty { Console.notice("\(path) is one picture: --index is for IDX files") }
+      return [digit]
+    }
     return try readIDX(path, inputs: inputs, indices: indices).map { $0.inverted(preparation.invert) }
   }
 

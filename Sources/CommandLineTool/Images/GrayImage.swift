@@ -56,8 +56,9 @@ struct GrayImage {
     }
   }
 
-  /// A picture for a terminal: two pixels in a character if there are colours, else one in two letters.
-  func drawn(colours: Bool) -> String {
+  /// A picture for a terminal: two pixels in a character if there are colours, else one in two letters,
+  /// or in one where there is no room for two.
+  func drawn(colours: Bool, isNarrow: Bool) -> String {
     var text = ""
     func shade(_ x: Int, _ y: Int) -> Float { y < height ? pixels[y * width + x] : 0 }
     if colours {
@@ -75,7 +76,7 @@ struct GrayImage {
         for x in 0..<width {
           let letter = ramp[Int((min(max(shade(x, y), 0), 1) * 9).rounded())]
           text.append(letter)
-          text.append(letter)
+          if !isNarrow { text.append(letter) }
         }
         while text.last == " " { text.removeLast() }
         text += "\n"

@@ -184,6 +184,9 @@ private struct PNGLayout {
     let raw = try unfiltered(filtered)
     let (palette, alphas) = (chunks.palette, chunks.transparency)
     let largest = Float((1 << depth) - 1)
+    let transparentColour = stride(from: 0, to: alphas.count - 1, by: 2).map {
+      Int(alphas[$0]) << 8 | Int(alphas[$0 + 1])
+    }
     func sample(_ row: Int, _ index: Int) -> Int {
       let start = row * rowByteCount
       if depth == 16 { return Int(raw[start + 2 * index]) << 8 | Int(raw[start + 2 * index + 1]) }
@@ -198,8 +201,11 @@ private struct PNGLayout {
           Float(sample(row, column * samples + index)) / largest
         }
         switch colourType {
-        case 0: pixels.append(share(0))
-        case 2: pixels.append(Self.luminance(share(0), share(1), share(2)))
+        case 0, 2:
+          // One colour may stand for no ink at all.
+          let parts = (0..<samples).map { sample(row, column * samples + $0) }
+          let gray = samples == 1 ? share(0) : Self.luminance(share(0), share(1), share(2))
+          pixels.append(Self.onPaper(gray, opacity: parts == transparentColour ? 0 : 1))
         case 4: pixels.append(Self.onPaper(share(0), opacity: share(1)))
         case 6:
           let gray = Self.luminance(share(0), share(1), share(2))

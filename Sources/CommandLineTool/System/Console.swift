@@ -16,6 +16,11 @@ enum Output {
   /// Colours only on a terminal, and never against the wish that https://no-color.org describes.
   static let hasColours = isatty(STDOUT_FILENO) == 1 && Console.mayUseColours
 
+  /// How wide the terminal is; nil if there is none.
+  static var columns: Int? {
+    isatty(STDOUT_FILENO) == 1 ? Console.columns(of: STDOUT_FILENO) : nil
+  }
+
   static func line(_ text: String) throws(Failure) { try write(text + "\n") }
 
   static func write(_ text: String) throws(Failure) {
@@ -42,9 +47,11 @@ enum Console {
   private static let hasColours = isTerminal && mayUseColours
 
   /// How wide the terminal is.
-  static var columns: Int {
+  static var columns: Int { columns(of: STDERR_FILENO) }
+
+  static func columns(of descriptor: Int32) -> Int {
     var size = winsize()
-    let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+    let isKnown = ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
     return isKnown ? Int(size.ws_col) : environment("COLUMNS").flatMap(Int.init) ?? 80
   }
 
