@@ -138,11 +138,27 @@ def test_a_c_header_that_computes_the_same(
         assert np.allclose(answer["probabilities"], own / own.sum(), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("file", "prefix"),
+    [
+        ("net.h", "net"), ("my-net 2.h", "my_net_2"), ("2.h", "network_2"), ("_net__1_.h", "net_1"), ("数字.h", "network"),
+    ],
+)  # fmt: skip
+def test_names_that_c_leaves_to_programs(
+    run: Run, digits_model: Path, tmp_path: Path, file: str, prefix: str
+) -> None:
+    """Not those with an underscore in front or two in a row."""
+    run("convert", digits_model, file)
+    text = (tmp_path / file).read_text()
+    assert f"int {prefix}_predict(" in text and f"#define {prefix.upper()}_INPUTS 64" in text
+
+
 def test_endings(run: Run, digits_model: Path, tmp_path: Path) -> None:
     for target in ["a.onnx", "a", "missing/a.pth"]:
         refusal(run("convert", digits_model, target, code=1))
     (tmp_path / "a.h").write_text("int x;")
-    assert "a.h" in refusal(run("convert", "a.h", "b.pth", code=1))
+    message = refusal(run("convert", "a.h", "b.pth", code=1))
+    assert "a.h" in message and ".npz" in message
     refusal(run("convert", digits_model, code=64))
 
 

@@ -15,8 +15,9 @@ struct WeightsHeader {
     shape = network.shape
     parameters = try network.parameters()
     let stem = lastComponent(path).dropLast(".h".count)
-    let letters = stem.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" }
-    prefix = (letters.first?.isLetter == true ? "" : "_") + String(letters)
+    let words = stem.split { !($0.isASCII && ($0.isLetter || $0.isNumber)) }.joined(separator: "_")
+    // C keeps names that begin with an underscore, C++ also those with two in a row, for itself.
+    prefix = words.first?.isLetter == true ? words : words.isEmpty ? "network" : "network_" + words
   }
 
   /// The file.

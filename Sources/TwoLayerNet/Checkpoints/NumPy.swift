@@ -12,7 +12,12 @@
       let file = try File(path)
       let head = try Buffer<UInt8>(uninitialized: min(file.byteCount, TorchFile.magicByteCount))
       try file.read(at: 0, into: .init(head.mutable))
-      guard TorchFile.isArchive(head) else { return try open(path) }
+      guard TorchFile.isArchive(head) else {
+        guard TorchFile.isStream(head) || Safetensors.isOne(head) else {
+          throw .badFile("\(path) is no network's file: none of .pth, .safetensors and .npz")
+        }
+        return try open(path)
+      }
       let archive = try ZipArchive(file)
       guard archive.entries.contains(where: { $0.name.hasSuffix(".npy") }) else {
         return try open(path)
