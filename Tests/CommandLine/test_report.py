@@ -176,6 +176,15 @@ def test_names_cannot_break_the_page(run: Run, digits_model: Path, tmp_path: Pat
     assert "<b>" not in text and "&lt;b&gt;&amp;&quot;.pth" in text
 
 
+def test_a_log_that_a_full_disk_cut_off(run: Run, digits_model: Path, tmp_path: Path) -> None:
+    line = '{"event": "epoch", "epoch": 1, "loss": 0.5}\n'
+    (tmp_path / "run.jsonl").write_text(line + line[:20])
+    run("report", "--model", digits_model, "--log", "run.jsonl")
+    assert (tmp_path / "report.html").exists()
+    (tmp_path / "run.jsonl").write_text(line + line[:20] + "\n")
+    assert "line 2" in refusal(run("report", "--model", digits_model, "--log", "run.jsonl", code=1))
+
+
 @pytest.mark.parametrize(
     "log",
     [

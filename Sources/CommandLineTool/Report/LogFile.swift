@@ -51,9 +51,13 @@ struct LogFile {
   private(set) var end: LogLine?
 
   init(_ path: String) throws(Failure) {
-    let lines = try readWhole(path).split(separator: UInt8(ascii: "\n"))
+    let bytes = try readWhole(path)
+    let isCutOff = bytes.last != UInt8(ascii: "\n")
+    let lines = bytes.split(separator: UInt8(ascii: "\n"))
     for (index, text) in lines.enumerated() {
       guard let line = try? JSONDecoder().decode(LogLine.self, from: Data(text)) else {
+        // A full disk may have cut off the last line.
+        if isCutOff && index > 0 && index == lines.count - 1 { break }
         throw Failure(.badFile, "\(path) is not a log of a training: line \(index + 1)")
       }
       if line.event == "start" { (start, end) = (line, nil) }

@@ -15,6 +15,17 @@ final class TrainingLog {
     }
     self.path = path
     self.file = file
+    if continuing { try removeHalfLine() }
+  }
+
+  /// Takes away what a full disk has left of a last line; the next one would become part of it.
+  private func removeHalfLine() throws(Failure) {
+    guard let bytes = try? readWhole(path),
+      let end = bytes.lastIndex(of: UInt8(ascii: "\n")), end < bytes.count - 1
+    else { return }
+    guard truncate(path, off_t(end + 1)) == 0 else {
+      throw Failure(.ioError, "the log \(path) cannot be written: \(systemError())")
+    }
   }
 
   deinit { fclose(file) }
