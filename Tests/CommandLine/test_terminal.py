@@ -215,4 +215,37 @@ def test_a_second_ctrl_c_ends_at_once(program: Path, tmp_path: Path) -> None:
     terminal.read(until="[y/N]")
     terminal.child.send_signal(signal.SIGINT)
     assert terminal.wait() == 130
+    assert terminal.seen.endswith("[y/N] \r\n"), "the shell's prompt would follow the question"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_d_is_no_answer(program: Path, tmp_path: Path) -> None:
+    terminal = Terminal(program, tmp_path, *DIGITS, "--epochs", "1000000")
+    terminal.read(until="epoch=2,")
+    terminal.child.send_signal(signal.SIGINT)
+    terminal.read(until="[y/N]")
+    terminal.write("\x04")
+    assert terminal.wait() == 130
+    assert terminal.seen.endswith("[y/N] \r\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("columns", "letters"), [(100, 2), (14, 1)])
+@pytest.mark.parametrize("locale", ["en_US.UTF-8", "ja_JP.UTF-8"])
+def test_an_answer_fits_its_terminal(
+    program: Path, tmp_path: Path, digits_model: Path, digits: Path, monkeypatch: pytest.MonkeyPatch,
+    columns: int, letters: int, locale: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Terminal, "columns", columns)
+    images = str(digits / "t10k-images-idx3-ubyte")
+    terminal = Terminal(
+        program, tmp_path, "predict", "--show", "--model", str(digits_model), images, NO_COLOR="1",
+        LC_ALL=locale,
+    )  # fmt: skip
+    assert terminal.wait() == 0
+    picture, answer = terminal.seen.split(f"{images}[0]: ")
+    assert max(map(len, picture.splitlines())) <= 8 * letters
+    assert max(map(len, picture.splitlines())) > 4 * letters
+    assert all(len(line) <= columns for line in answer.splitlines()[1:])
+    bars = [line.count("█") for line in answer.splitlines()]
+    assert (max(bars) > 5) == (columns == 100)

@@ -223,6 +223,36 @@ def test_a_resumed_training_is_the_same_training(run: Run, tmp_path: Path) -> No
     )
 
 
+def test_a_resumed_log_begins_a_line_of_its_own(run: Run, tmp_path: Path) -> None:
+    """A full disk may have cut off the last one."""
+    run(*DIGITS, "--epochs", 2, "--save-every", 1, "--log", "run.jsonl")
+    log = tmp_path / "run.jsonl"
+    whole = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(whole[:2]) + whole[2][:30])
+    run(*DIGITS, "--epochs", 3, "--resume", "mnist.checkpoint.pth", "--log", "run.jsonl")
+    assert log.read_text().startswith("".join(whole[:2]))
+    assert [line["event"] for line in read_log(log)] == ["start", "epoch", "start", "epoch", "end"]
+
+
+@pytest.mark.parametrize("resumed", ["old.pth", "mnist.checkpoint.pth"])
+def test_only_a_state_that_was_kept_is_named(
+    run: Run, program: Path, tmp_path: Path, resumed: str
+) -> None:
+    run(*DIGITS, "--epochs", 3, "--save-every", 3)
+    (tmp_path / "mnist.checkpoint.pth").rename(tmp_path / resumed)
+    child = subprocess.Popen(
+        [program, *DIGITS, "--epochs", "1000000", "--resume", resumed, "--save-every", "900000"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None and child.stdout.readline().startswith("epoch=4,")
+    child.send_signal(signal.SIGTERM)
+    message = child.communicate(timeout=30)[1]
+    assert child.returncode == 128 + signal.SIGTERM
+    kept = resumed == "mnist.checkpoint.pth"
+    assert ("the last kept state is mnist.checkpoint.pth" in message) == kept
+    assert ("nothing was saved" in message) == (not kept)
+
+
 def test_the_summary_says_what_was_done(run: Run) -> None:
     first = run(*DIGITS, "--epochs", 1, "--save-every", 1, "--threads", 1).stderr.splitlines()
     assert re.fullmatch(r"trained 1 epoch in \S+ s \(\S+ images/s\) on cpu: .*, 1 thread", first[-2])

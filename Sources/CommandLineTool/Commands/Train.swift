@@ -224,13 +224,18 @@ struct Train: ParsableCommand {
     let reached =
       "interrupted after \(counted(trainer.epochs, "epoch")) and \(counted(trainer.steps, "step"))"
     if interruption.signal == SIGINT && Console.isTerminal && isatty(STDIN_FILENO) == 1 {
+      Interruption.endOnNextLine()
       Console.write("\(reached). Keep this state in \(visible(statePath)), to go on later? [y/N] ")
-      if readLine()?.first?.lowercased() == "y" {
+      let answer = readLine()
+      // Ctrl-D ends no line.
+      if answer == nil { Console.write("\n") }
+      if answer?.first?.lowercased() == "y" {
         try trainer.save(statePath)
         Console.notice("to go on: \(ResumingCommand.text(state: statePath))")
       }
     } else {
-      let kept = saveEvery > 0 && trainer.epochs >= saveEvery
+      let isNew = saveEvery > 0 && trainer.epochs / saveEvery > run.firstEpoch / saveEvery
+      let kept = isNew || resume == statePath
       Console.notice("\(reached); \(kept ? "the last kept state is \(statePath)" : "nothing was saved")")
     }
     throw interruption

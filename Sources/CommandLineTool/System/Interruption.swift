@@ -27,6 +27,14 @@ enum Interruption {
     }
   }
 
+  /// From now on Ctrl-C ends the program, and the line on which its question stands.
+  static func endOnNextLine() {
+    signal(SIGINT) { number in
+      _ = CSystem.write(STDERR_FILENO, "\n", 1)
+      _exit(128 + number)
+    }
+  }
+
   /// The signal that has arrived.
   static var signalNumber: Int32? {
     let number = received.load(ordering: .relaxed)
