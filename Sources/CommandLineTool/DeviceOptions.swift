@@ -52,7 +52,7 @@ struct DeviceOptions: ParsableArguments {
         .openWithNumPy(path), device: device.device, deviceIndex: device.index, threads: threads,
         notice: Console.notice)
     } catch {
-      if error.status != .ioError || fileExists(path) { throw error }
+      if error.status != .ioError || !isMissing(path) { throw error }
       throw Failure(.ioError, "\(error.message); 'twolayernet train' makes one")
     }
   }

@@ -55,3 +55,10 @@ def test_a_file_that_is_no_network(run: Run, tmp_path: Path) -> None:
     (tmp_path / "b.pth").write_bytes(b"\x80\x02}q\x00.")
     for name in ["a.npz", "b.pth"]:
         assert name in refusal(run("test", "--model", name, "--dataset", "digits", code=1))
+
+
+def test_only_a_network_that_is_not_there_can_be_made(run: Run, digits_model: Path) -> None:
+    message = refusal(run("test", "--dataset", "digits", "--model", "missing.pth", code=1))
+    assert message.endswith("No such file or directory; 'twolayernet train' makes one")
+    message = refusal(run("test", "--dataset", "digits", "--model", digits_model / "a.pth", code=1))
+    assert message.endswith("Not a directory")

@@ -5,6 +5,9 @@ import TwoLayerNet
 
 func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+/// Whether there is no such file; false if nothing can be known of it.
+func isMissing(_ path: String) -> Bool { access(path, F_OK) != 0 && tlns_errno() == ENOENT }
+
 func isPipe(_ path: String) -> Bool {
   var status = stat()
   return stat(path, &status) == 0 && Int(status.st_mode) & Int(S_IFMT) == Int(S_IFIFO)

@@ -50,7 +50,7 @@ struct ReportPage {
     svg { width: 100% } svg text { font-size: 11px; fill: currentColor }
     .grid { stroke: var(--line) } .curve { fill: none; stroke-width: 2 }
     .c0 { stroke: var(--c0) } .c1 { stroke: var(--c1) } .c2 { stroke: var(--c2) }
-    .key::before { content: "■ " } .key.c0 { color: var(--c0) } .key.c1 { color: var(--c1) }
+    .key { white-space: nowrap } .key::before { content: "■ " } .key.c0 { color: var(--c0) } .key.c1 { color: var(--c1) }
     .key.c2 { color: var(--c2) }
     table { border-collapse: collapse; font-variant-numeric: tabular-nums }
     td, th { padding: .25rem .6rem; text-align: right; border: 1px solid var(--line) }
