@@ -12,10 +12,10 @@ struct Tool: ParsableCommand {
     abstract: "Train and run a two-layer neural network, bit for bit as PyTorch does.",
     discussion: """
       EXAMPLES
-        twolayernet train                        train on MNIST, downloaded if need be
-        twolayernet test --confusion             test mnist.pth, and see what it mixes up
+        twolayernet train                        train on MNIST
+        twolayernet test --confusion             test mnist.pth: what is mixed up?
         twolayernet predict --invert seven.png   which digit is it?
-        twolayernet convert mnist.pth weights.h  for a program in C without any library
+        twolayernet convert mnist.pth weights.h  for C, without any library
       """,
     version: TLN_VERSION_STRING,
     subcommands: [

@@ -23,6 +23,14 @@ def test_help_names_every_command_and_has_examples(run: Run) -> None:
     assert run().stdout == text
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_examples_are_not_broken_at_80_columns(run: Run, command: str) -> None:
+    """A line that is too long goes on without the indentation, and can't be pasted."""
+    text = run(*command.split(), "--help", COLUMNS="80").stdout
+    examples = text.split("EXAMPLES\n")[1].split("\n\n")[0].splitlines()
+    assert examples and all(line.startswith("  ") for line in examples)
+
+
 def test_the_version_is_the_librarys(run: Run) -> None:
     header = (ROOT / "include/twolayernet.h").read_text()
     version = re.search(r'TLN_VERSION_STRING "(.*)"', header)

@@ -15,7 +15,7 @@ struct Predict: ParsableCommand {
 
       EXAMPLES
         twolayernet predict seven.png --invert --center --show
-        twolayernet predict --index 0 --index 5 data/MNIST/raw/t10k-images-idx3-ubyte.gz
+        twolayernet predict --index 0 --index 5 t10k-images-idx3-ubyte.gz
         twolayernet predict --invert - < seven.png
         python3 -c 'print("0 " * 784)' | twolayernet predict --json
       """)
