@@ -141,7 +141,8 @@ def test_a_c_header_that_computes_the_same(
 @pytest.mark.parametrize(
     ("file", "prefix"),
     [
-        ("net.h", "net"), ("my-net 2.h", "my_net_2"), ("2.h", "network_2"), ("_net__1_.h", "net_1"), ("数字.h", "network"),
+        ("net.h", "net"), ("my-net 2.h", "my_net_2"), ("2.h", "network_2"), ("_net__1_.h", "net_1"),
+        ("数字.h", "network"),
     ],
 )  # fmt: skip
 def test_names_that_c_leaves_to_programs(

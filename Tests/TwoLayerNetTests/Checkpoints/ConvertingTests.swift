@@ -48,6 +48,20 @@ struct ConvertingTests {
     }
   }
 
+  @Test func otherFilesAreToldByTheirContents() throws {
+    try withTemporaryDirectory { directory in
+      let path = directory + "/a.npz"
+      try withCheckpoint(TorchBuilder().bytes) { try $0.write(to: directory + "/b.safetensors") }
+      try FileManager.default.moveItem(atPath: directory + "/b.safetensors", toPath: path)
+      let format = try Checkpoint.openWithNumPy(path).format
+      #expect(format == .safetensors)
+      try Data("hello".utf8).write(to: URL(fileURLWithPath: path))
+      expectFailure(.badFile, "none of .pth, .safetensors and .npz") {
+        _ = try Checkpoint.openWithNumPy(path)
+      }
+    }
+  }
+
   @Test(arguments: ["b.safetensors", "b.pth"])
   func whatIsWrittenAgainIsTheSame(_ name: String) throws {
     try withTemporaryDirectory { directory in
