@@ -34,6 +34,7 @@
  *   w2_t         [hidden][outputs rounded up to 16], w2 transposed; only if a product needs it
  *   h            [rows][stride]       hidden units after ReLU
  *   partial      [rows][stride]       working memory of the first layer forward; may be d_h
+ *   panel_sums   [panels][capacity][stride] the first layer's sums of each panel; only if they are shared
  *   logits       [outputs][capacity]  class by class, so that vectors run over samples
  *   d_logits     [outputs][capacity]
  *   target       [capacity]           log-probability of each sample's label
@@ -56,7 +57,7 @@ typedef struct tlnk_step {
   uint64_t *present, *present_t;
   const void *const *next_rows;
   float *w2_t;
-  float *h, *partial, *logits, *d_logits, *target, *d_h, *g1;
+  float *h, *partial, *panel_sums, *logits, *d_logits, *target, *d_h, *g1;
   /* the optimiser; `first` says that there is no momentum yet */
   float minus_learning_rate, momentum, one_minus_dampening, weight_decay;
   int32_t first, nesterov, maximize, has_momentum;
@@ -66,9 +67,11 @@ typedef struct tlnk_step {
  * run on different threads at once. */
 typedef void (*tlnk_kernel)(const tlnk_step *step, ptrdiff_t first, ptrdiff_t last);
 
-/* What touches the first layer's features. */
+/* What touches the first layer's features. Threads may divide the inputs instead of the samples: where a
+ * step has panel_sums, forward and transpose do all samples, and items are inputs, those of whole panels
+ * that begin at multiples of 64. The dense kernels cannot do that. */
 typedef struct tlnk_hidden_kernels {
-  tlnk_kernel forward;   /* h = max(x w1 + b1, 0); items are samples */
+  tlnk_kernel forward;   /* h = max(x w1 + b1, 0), or panel_sums; items are samples */
   tlnk_kernel transpose; /* present_t, if the update needs it; samples from a multiple of 16 */
   tlnk_kernel update;    /* gradient and update of w1, v1; items are inputs */
 } tlnk_hidden_kernels;
@@ -82,6 +85,9 @@ typedef struct tlnk_kernels {
   /* the first layer: bytes and floats of which many are zero, and floats of which few are */
   tlnk_hidden_kernels sparse_u8, sparse_f32, dense;
   tlnk_conversion to_floats; /* for dense */
+  tlnk_kernel add_panels; /* h from panel_sums; items are samples */
+  /* The inputs of a panel, except that the last may have fewer; 0 if the first layer's sums have none. */
+  ptrdiff_t (*panel_length)(ptrdiff_t batch, ptrdiff_t hidden, ptrdiff_t inputs);
   /* forward; items are samples */
   tlnk_kernel logits;                /* logits = h w2' + b2; needs w2_t if logits_need_w2_t */
   tlnk_kernel loss;                  /* target, d_logits; samples in multiples of 16 */

@@ -3,59 +3,74 @@
 
 import CKernels
 
-/// h for samples first ..< last. Needs `present`.
+/// h for samples first ..< last, or `panel_sums` for inputs first ..< last. Needs `present`.
 enum HiddenForward<F: Feature>: TileKernel {
   static func run<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
+    let inputs = step.pointee.inputs
+    if let sums = step.pointee.panel_sums {
+      let panelSize = step.pointee.capacity &* step.pointee.stride
+      panels(
+        tile, step, column, 0, step.pointee.rows, inputs: first, last,
+        partial: sums + (first / panelLength(inputs) &* panelSize &+ column), spacing: panelSize,
+        total: nil)
+      return
+    }
     // So many samples at a time that their sums stay in the second-level cache.
     var group = first
     while group < last {
       let end = group &+ 128 < last ? group &+ 128 : last
-      panels(tile, step, column, group, end)
+      let h = step.pointee.h! + column
+      spread(step.pointee.b1! + column, h, step.pointee.stride, group, end, width: T.width)
+      panels(
+        tile, step, column, group, end, inputs: 0, inputs, partial: step.pointee.partial! + column,
+        spacing: 0, total: h)
+      rectify(h, step.pointee.stride, group, end, width: T.width)
       group = end
     }
   }
 
+  /// Adds up whole panels for each sample, each in its own `partial`; with a total the sums are added to
+  /// that in the end, instead of staying where they are.
+  @inline(never)
   private static func panels<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
+    inputs firstInput: Int, _ lastInput: Int, partial: UnsafeMutablePointer<Float>, spacing: Int,
+    total: UnsafeMutablePointer<Float>?
   ) {
-    let (inputs, stride) = (step.pointee.inputs, step.pointee.stride)
-    let h = step.pointee.h! + column
-    let bias = step.pointee.b1! + column
-    for sample in first..<last {
-      T.forEachVector { Lanes(at: bias + $0).store(at: h + (sample &* stride &+ $0)) }
-    }
-    let panel = panelLength(inputs)
-    var start = 0
-    while start < inputs {
+    let length = panelLength(step.pointee.inputs)
+    var partial = partial
+    var start = firstInput
+    while start < lastInput {
       let panelStart = start
-      let panelEnd = start &+ panel < inputs ? start &+ panel : inputs
+      let panelEnd = start &+ length < lastInput ? start &+ length : lastInput
       // Blocks of up to 64 features: their weights stay in the first-level cache for all samples.
       while start < panelEnd {
-        let block = 64 &- start & 63
-        let end = start &+ block < panelEnd ? start &+ block : panelEnd
-        self.block(
-          tile, step, column, first, last, start, end, opensPanel: start == panelStart,
-          closesPanel: end == panelEnd)
+        let wordEnd = (start | 63) &+ 1
+        let end = wordEnd < panelEnd ? wordEnd : panelEnd
+        block(
+          tile, step, column, first, last, start, end, opensPanel: start == panelStart, partial: partial,
+          total: end == panelEnd ? total : nil)
         start = end
       }
+      partial += spacing
     }
-    for sample in first..<last { rectify(h + sample &* stride, count: T.width) }
   }
 
   /// Adds features start ..< end, which lie in one word of `present`, to each sample's sum of this panel;
-  /// at the panel's end the sum goes to h.
+  /// with a total the sum goes there.
   @inline(never)
   private static func block<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
-    _ start: Int, _ end: Int, opensPanel: Bool, closesPanel: Bool
+    _ start: Int, _ end: Int, opensPanel: Bool, partial: UnsafeMutablePointer<Float>,
+    total: UnsafeMutablePointer<Float>?
   ) {
     let (stride, rowStride) = (step.pointee.stride, step.pointee.x_stride)
     let word = start & ~63
     let weights = UnsafePointer(step.pointee.w1!) + (word &* stride &+ column)
-    let h = step.pointee.h! + column
-    let partial = step.pointee.partial! + column
+    let closesPanel = total != nil
+    let target = total ?? partial
     let byteValues = step.pointee.byte_values!
     let present = step.pointee.present! + start / 64 &* step.pointee.capacity
     let wanted = lowBits(end &- word) & ~lowBits(start &- word)
@@ -86,25 +101,61 @@ enum HiddenForward<F: Feature>: TileKernel {
           mask &= mask &- 1
           sums.addProduct(F.value(features[feature], byteValues), weights + feature &* stride)
         }
-        var target = partial + sample &* stride
-        if closesPanel {
-          target = h + sample &* stride
-          sums.add(target)
-        }
-        sums.store(at: target)
+        let place = target + sample &* stride
+        if closesPanel { sums.add(place) }
+        sums.store(at: place)
       }
     }
   }
 }
 
-/// max(z, 0) in place, except that NaN and -0 stay; a whole number of vectors.
-@inline(__always)
-private func rectify(_ z: UnsafeMutablePointer<Float>, count: Int) {
-  var index = 0
-  while index < count {
-    let lanes = Lanes(at: z + index)
-    lanes.replacing(with: 0, where: lanes .< Lanes(repeating: 0)).store(at: z + index)
-    index &+= Lanes.count
+/// h for samples first ..< last, from the sums of all panels.
+func addPanels(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
+  let s = step.pointee
+  let panels = panelCount(s.inputs)
+  for sample in first..<last {
+    var unit = 0
+    while unit < s.stride {
+      let offset = sample &* s.stride &+ unit
+      var sum = Lanes(at: s.b1! + unit)
+      for panel in 0..<panels {
+        sum = Lanes(at: s.panel_sums! + (panel &* s.capacity &* s.stride &+ offset)) + sum
+      }
+      sum.store(at: s.h! + offset)
+      unit &+= Lanes.count
+    }
+  }
+  rectify(s.h!, s.stride, first, last, width: s.stride)
+}
+
+/// Writes a row to `width` columns of rows first ..< last.
+@inline(never)
+private func spread(
+  _ row: UnsafePointer<Float>, _ h: UnsafeMutablePointer<Float>, _ stride: Int, _ first: Int,
+  _ last: Int, width: Int
+) {
+  for sample in first..<last {
+    var unit = 0
+    while unit < width {
+      Lanes(at: row + unit).store(at: h + (sample &* stride &+ unit))
+      unit &+= Lanes.count
+    }
+  }
+}
+
+/// max(z, 0) in place, except that NaN and -0 stay: `width` columns of rows first ..< last.
+@inline(never)
+private func rectify(
+  _ z: UnsafeMutablePointer<Float>, _ stride: Int, _ first: Int, _ last: Int, width: Int
+) {
+  for sample in first..<last {
+    let row = z + sample &* stride
+    var unit = 0
+    while unit < width {
+      let lanes = Lanes(at: row + unit)
+      lanes.replacing(with: 0, where: lanes .< Lanes(repeating: 0)).store(at: row + unit)
+      unit &+= Lanes.count
+    }
   }
 }
 
@@ -136,7 +187,7 @@ enum HiddenForwardDots<F: Feature>: TileKernel {
         (Lanes(at: s.b1! + (column &+ offset)) + Lanes(at: h + offset)).store(at: h + offset)
         offset &+= Lanes.count
       }
-      rectify(h, count: T.width)
+      rectify(h, s.stride, 0, 1, width: T.width)
     }
   }
 

@@ -15,6 +15,13 @@ func panelLength(_ count: Int) -> Int {
   count <= 192 ? count : count < 384 ? count / 2 : 192
 }
 
+/// Into how many it is cut.
+@inline(__always)
+func panelCount(_ count: Int) -> Int {
+  let length = panelLength(count)
+  return (count &+ length &- 1) / length
+}
+
 /// Rows [M, K] times a weight [N, K]: whether the sums are dots (else panels).
 @inline(__always)
 func forwardIsDots(rows: Int, columns: Int, terms: Int) -> Bool {

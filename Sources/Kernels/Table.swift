@@ -14,10 +14,10 @@ public import CKernels
       if isDots(step!) {
         kernelsForAVX2().sparse_u8.forward(step, first, last)
       } else {
-        findPresent(Byte.self, step!, first: first, last: last)
-        forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
+        sparseForward(Byte.self, step!, first: first, last: last)
       }
     }
+    out.pointee.add_panels = { addPanels($0!, first: $1, last: $2) }
     out.pointee.logits = { step, first, last in
       let s = step!.pointee
       if dotsAreInterleaved(rows: s.batch, columns: s.outputs, terms: s.hidden) {
@@ -85,8 +85,7 @@ public import CKernels
         if isDots(step!) {
           forEachWideTile(HiddenForwardDots<Real>.self, step!, first: first, last: last)
         } else {
-          findPresent(Real.self, step!, first: first, last: last)
-          forEachTile(HiddenForward<Real>.self, step!, first: first, last: last)
+          sparseForward(Real.self, step!, first: first, last: last)
         }
       },
       transpose: { step, first, last in
@@ -122,8 +121,7 @@ public import CKernels
           if isDots(step!) {
             forEachVector(HiddenForwardDots<Byte>.self, step!, first: first, last: last)
           } else {
-            findPresent(Byte.self, step!, first: first, last: last)
-            forEachTile(HiddenForward<Byte>.self, step!, first: first, last: last)
+            sparseForward(Byte.self, step!, first: first, last: last)
           }
         },
         transpose: { step, first, last in
@@ -134,6 +132,10 @@ public import CKernels
       sparse_f32: sparse,
       dense: dense,
       to_floats: { valuesOfBytes($0!, $1!, count: $2) },
+      add_panels: { addPanels($0!, first: $1, last: $2) },
+      panel_length: {
+        forwardIsDots(rows: $0, columns: $1, terms: $2) ? 0 : panelLength($2)
+      },
       logits: { logits($0!.pointee, first: $1, last: $2) },
       loss: { loss($0!.pointee, first: $1, last: $2) },
       logits_need_w2_t: { logitsNeedTransposedWeights(batch: $0, hidden: $1, outputs: $2) ? 1 : 0 },
@@ -147,4 +149,11 @@ public import CKernels
 private func isDots(_ step: UnsafePointer<tlnk_step>) -> Bool {
   let s = step.pointee
   return forwardIsDots(rows: s.batch, columns: s.hidden, terms: s.inputs)
+}
+
+private func sparseForward<F: Feature>(
+  _ feature: F.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
+) {
+  findPresent(feature, step, first: first, last: last)
+  forEachTile(HiddenForward<F>.self, step, first: first, last: last)
 }

@@ -3,40 +3,51 @@
 
 import CKernels
 
-/// `present` for samples first ..< last.
+/// What items first ..< last are: samples with all inputs, or inputs of all samples.
+@inline(__always)
+private func block(
+  _ step: UnsafePointer<tlnk_step>, _ first: Int, _ last: Int
+) -> (samples: Range<Int>, inputs: Range<Int>) {
+  step.pointee.panel_sums == nil
+    ? (first..<last, 0..<step.pointee.inputs) : (0..<step.pointee.rows, first..<last)
+}
+
+/// `present` for items first ..< last.
 @inline(never)
 func findPresent<F: Feature>(
   _: F.Type, _ step: UnsafePointer<tlnk_step>, first: Int, last: Int
 ) {
-  let (inputs, capacity) = (step.pointee.inputs, step.pointee.capacity)
-  let present = step.pointee.present!
-  for sample in first..<last {
+  let (samples, inputs) = block(step, first, last)
+  let capacity = step.pointee.capacity
+  let present = step.pointee.present! + inputs.lowerBound / 64 &* capacity
+  for sample in samples {
     let row = step.pointee.row(sample, as: F.Element.self)
-    var (input, place) = (0, sample)
-    while input &+ 64 <= inputs {
+    var (input, place) = (inputs.lowerBound, sample)
+    while input &+ 64 <= inputs.upperBound {
       present[place] = F.nonzero64(row + input)
       input &+= 64
       place &+= capacity
     }
     // What is behind a row of floats may be the next one.
-    let rest = inputs &- input
+    let rest = inputs.upperBound &- input
     if rest > 0 { present[place] = F.nonzero64(row + input) & lowBits(rest) }
   }
 }
 
-/// `present_t` for samples first ..< last, which start at a multiple of 16; the samples up to the next
+/// `present_t` for items first ..< last; samples start at a multiple of 16, and those up to the next
 /// multiple of 16 have nothing.
 @inline(never)
 func transposePresent(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
-  let (inputs, capacity) = (step.pointee.inputs, step.pointee.capacity)
-  let present = step.pointee.present!
+  let (samples, inputs) = block(step, first, last)
+  let capacity = step.pointee.capacity
   let columns = UnsafeMutableRawPointer(step.pointee.present_t!).assumingMemoryBound(to: UInt16.self)
   let spacing = capacity / 16
-  var (input, words) = (0, present)
-  while input < inputs {
-    var sample = first
-    while sample < last {
-      var index = last
+  var input = inputs.lowerBound
+  var words = step.pointee.present! + input / 64 &* capacity
+  while input < inputs.upperBound {
+    var sample = samples.lowerBound
+    while sample < samples.upperBound {
+      var index = samples.upperBound
       while index < sample &+ 16 {
         words[index] = 0
         index &+= 1

@@ -12,7 +12,7 @@ enum TestEngine: Hashable, Sendable, CustomStringConvertible {
   case device(Device)
 
   static let processors = InstructionSet.allCases.flatMap { set in
-    [1, 3].map { TestEngine.cpu(set, threads: $0) }
+    (set == .baseline ? [1, 3] : [1, 2, 3]).map { TestEngine.cpu(set, threads: $0) }
   }
   static let emulators: [TestEngine] = [
     .emulator(.automatic, shuffle: 0), .emulator(.never, shuffle: 255), .emulator(.always, shuffle: 0),

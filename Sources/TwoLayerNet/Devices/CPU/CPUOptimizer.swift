@@ -1,26 +1,39 @@
 // Training on the processor: momentum, and a step as two parallel regions, the first cut by samples
 // (forward, loss, gradients of the activations), the second by parameters (their gradients and updates).
+// Two threads do small batches otherwise: CPUOptimizer+Halves.swift.
 
 import CKernels
 
 final class CPUOptimizer: Job, Optimizer {
-  private let engine: CPUEngine
+  let engine: CPUEngine
   private let momentum: CPUParameters
   var sgd: SGD
   private(set) var hasMomentum = false
-  private var workspace: Workspace
-  private var region = Region.samples
+  private(set) var workspace: Workspace
+  private(set) var region = Region.samples
   private var source = Source.none
   private var sampleTasks = 1
   private var pace = Pace()
+  /// With divided inputs: the batch whose sums are to be found next, and whether they have been.
+  var beginning: Batch?
+  var isBegun = false
 
-  private enum Region { case samples, parameters }
+  /// What is done in parallel.
+  enum Region {
+    /// By samples: everything from the features to the gradients of the hidden units.
+    case samples
+    /// The same from the sums of panels on.
+    case samplesFromSums
+    /// By parameters: their gradients and updates.
+    case parameters
+    /// By halves of the inputs: the sums of panels; the same after the update.
+    case sums, updateAndSums
+  }
 
   /// Where the rows of the current step come from.
   private enum Source {
     case none
-    /// Rows of a dataset in this order, of which the first belong to this step and the next to the next.
-    case dataset(Dataset, UnsafeBufferPointer<UInt32>)
+    case batch(Batch)
     case arrays(UnsafePointer<Float>, UnsafePointer<Int64>)
   }
 
@@ -69,13 +82,15 @@ final class CPUOptimizer: Job, Optimizer {
     losses: UnsafeMutableBufferPointer<Float>
   ) throws(Failure) -> Int {
     try prepare(rows: min(batchSize, order.count), engine.form(dataset))
-    var first = 0
+    func batch(_ index: Int) -> Batch {
+      let rest = UnsafeBufferPointer(rebasing: order[(index &* batchSize)...])
+      return Batch(dataset: dataset, order: rest, rows: min(batchSize, rest.count))
+    }
     for index in 0..<losses.count {
-      let rows = min(batchSize, order.count &- first)
-      source = .dataset(dataset, UnsafeBufferPointer(rebasing: order[first...]))
-      losses[index] = step(rows: rows)
+      source = .batch(batch(index))
+      let next = index &+ 1 < losses.count ? batch(index &+ 1) : nil
+      losses[index] = step(rows: min(batchSize, order.count &- index &* batchSize), next: next)
       guard losses[index].isFinite else { return index }
-      first &+= rows
     }
     return losses.count
   }
@@ -85,34 +100,61 @@ final class CPUOptimizer: Job, Optimizer {
   ) throws(Failure) -> Float {
     try prepare(rows: rows, engine.form(features, rows: rows))
     source = .arrays(features, labels)
-    return step(rows: rows)
+    return step(rows: rows, next: nil)
   }
 
   /// Makes sure that the workspace holds batches of this size in this form.
   private func prepare(rows: Int, _ form: FeatureForm) throws(Failure) {
     if workspace.fits(rows: rows, form) && (rows <= 192 || workspace.step.pointee.g1 != nil) { return }
-    workspace = try Workspace.make(engine.layout, rows: rows, form: form, training: true)
+    workspace = try Workspace.make(
+      engine.layout, rows: rows, form: form, training: true, division: division(rows: rows, form))
   }
 
-  /// One step on the batch in the workspace. If the loss is not finite nothing is updated.
-  private func step(rows: Int) -> Float {
+  /// How many threads a batch is worth.
+  func usefulThreads(rows: Int) -> Int {
+    min(engine.threads(forRows: rows, passes: 1), engine.pool.limit)
+  }
+
+  /// One step on the batch in `source`, which may begin the next one. If the loss is not finite nothing is
+  /// updated.
+  private func step(rows: Int, next: Batch?) -> Float {
     describeStep(rows: rows)
-    let useful = min(engine.threads(forRows: rows, passes: 1), engine.pool.limit)
+    let useful = usefulThreads(rows: rows)
     let threads = pace.isAlone ? 1 : useful
     let begin = useful > 1 ? nanoseconds() : 0
-    let wanted = workspace.form.isDense ? max(threads, min(rows / Self.denseRowsPerTask, 4096)) : threads
-    sampleTasks = min(wanted, (rows &+ 15) / 16)
     workspace.prepareLogits(engine.kernels)
-    region = .samples
-    engine.pool.run(self, tasks: sampleTasks, threads: threads)
-    let loss = meanLoss(UnsafePointer(workspace.step.pointee.target), rows: rows)
+    let loss: Float
+    if case .batch(let batch) = source, isBegun || threads == 2 && isDivided(rows: rows) {
+      sampleTasks = 2
+      let follows = next.map { !pace.isAlone && isDivided(rows: $0.rows) } ?? false
+      loss = dividedStep(batch, next: follows ? next : nil)
+    } else {
+      loss = sampledStep(rows: rows, threads: threads)
+    }
     source = .none
+    if !isBegun { beginning = nil }
     guard loss.isFinite else { return loss }
-    region = .parameters
-    engine.pool.run(self, tasks: inputTasks &+ 1, threads: threads)
     hasMomentum = true
     if useful > 1 { pace.record(rows: rows, nanoseconds: nanoseconds() &- begin) }
     return loss
+  }
+
+  private func sampledStep(rows: Int, threads: Int) -> Float {
+    let wanted = workspace.form.isDense ? max(threads, min(rows / Self.denseRowsPerTask, 4096)) : threads
+    sampleTasks = min(wanted, (rows &+ 15) / 16)
+    run(.samples, tasks: sampleTasks, threads: threads)
+    let loss = batchLoss
+    if loss.isFinite { run(.parameters, tasks: inputTasks &+ 1, threads: threads) }
+    return loss
+  }
+
+  func run(_ region: Region, tasks: Int, threads: Int) {
+    self.region = region
+    engine.pool.run(self, tasks: tasks, threads: threads)
+  }
+
+  var batchLoss: Float {
+    meanLoss(UnsafePointer(workspace.step.pointee.target), rows: workspace.step.pointee.rows)
   }
 
   private var inputTasks: Int {
@@ -146,24 +188,38 @@ final class CPUOptimizer: Job, Optimizer {
     let hidden = workspace.form.kernels(kernels)
     let step = workspace.step
     switch region {
-    case .samples:
+    case .samples, .samplesFromSums:
       let (first, last) = (firstSample(of: task), firstSample(of: task &+ 1))
-      gather(first, last)
-      hidden.forward(step, first, last)
+      if region == .samples {
+        gather(first, last)
+        hidden.forward(step, first, last)
+      } else {
+        kernels.add_panels(workspace.halves!.0.step, first, last)
+      }
       kernels.logits(step, first, last)
       kernels.loss(step, first, last)
       kernels.hidden_gradient(step, first, last)
-      hidden.transpose(step, first, last)
+      if region == .samples { hidden.transpose(step, first, last) }
     case .parameters:
       if task == 0 {
-        kernels.output_update(step, 0, step.pointee.outputs)
-        kernels.bias_update(step, 0, 1)
+        updateOutputs()
       } else {
         let first = (task &- 1) &* inputsPerTask
         let last = min(first &+ inputsPerTask, step.pointee.inputs)
         hidden.update(step, first, last)
       }
+    case .sums: sums(ofHalf: task)
+    case .updateAndSums:
+      update(half: task)
+      if task == 0 { updateOutputs() }
+      sums(ofHalf: task)
     }
+  }
+
+  /// All parameters but the first layer's weights.
+  private func updateOutputs() {
+    engine.kernels.output_update(workspace.step, 0, engine.shape.output)
+    engine.kernels.bias_update(workspace.step, 0, 1)
   }
 }
 
@@ -173,7 +229,8 @@ extension CPUOptimizer {
     let (workspace, kernels) = (workspace, engine.kernels)
     switch source {
     case .none: break
-    case .dataset(let dataset, let order):
+    case .batch(let batch):
+      let (dataset, order) = (batch.dataset, batch.order)
       let (features, stride, labels) = (dataset.features, dataset.rowStride, dataset.labelBase)
       let (rows, batchLabels) = (workspace.step.pointee.rows, workspace.labels)
       let rowBytes = dataset.rowByteCount
@@ -215,10 +272,12 @@ extension CPUOptimizer {
   private static let rowsAhead = 6
 
   private var kernelsAskForNextRows: Bool {
-    guard case .dataset(let dataset, let order) = source, !workspace.form.isDense else {
-      return false
-    }
-    return order.count > workspace.step.pointee.rows && dataset.rowByteCount <= Self.largestAskedRow
+    guard case .batch(let batch) = source, !workspace.form.isDense else { return false }
+    return asksForNextRows(batch)
+  }
+
+  func asksForNextRows(_ batch: Batch) -> Bool {
+    batch.order.count > batch.rows && batch.dataset.rowByteCount <= Self.largestAskedRow
   }
 
   private func prefetch(_ row: UnsafeRawPointer, bytes: Int) {

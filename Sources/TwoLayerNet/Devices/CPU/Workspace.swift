@@ -4,6 +4,22 @@
 import CKernels
 import CSystem
 
+/// How two threads divide the inputs: how many panels there are, and where the second half begins.
+struct Division: Equatable {
+  let panels, boundary: Int
+}
+
+/// What the kernels are given for one half of the inputs: the step, but features and next_rows in memory of
+/// its own. Amid the other half's, a processor would fetch them along with those, and lose them again.
+struct Half {
+  let inputs: Range<Int>
+  let step: UnsafeMutablePointer<tlnk_step>
+  let rows: UnsafeMutableRawPointer
+  let nextRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// Of both halves.
+  let panelSums: UnsafeMutablePointer<Float>
+}
+
 /// Working memory for batches of up to `capacity` rows in one form.
 final class Workspace {
   let capacity: Int
@@ -13,6 +29,9 @@ final class Workspace {
   let nextRows: UnsafeMutablePointer<UnsafeRawPointer?>
   /// What the kernels are given; all but rows, parameters and optimiser is filled in.
   let step: UnsafeMutablePointer<tlnk_step>
+  let division: Division?
+  /// If there is a division.
+  let halves: (Half, Half)?
   /// Where gathered rows go.
   private let rows: UnsafeMutableRawPointer
   private let rowStride: Int
@@ -20,12 +39,15 @@ final class Workspace {
 
   private init(
     capacity: Int, form: FeatureForm, step: UnsafeMutablePointer<tlnk_step>,
-    nextRows: UnsafeMutablePointer<UnsafeRawPointer?>, memory: consuming Buffer<UInt8>
+    nextRows: UnsafeMutablePointer<UnsafeRawPointer?>, division: Division?, halves: (Half, Half)?,
+    memory: consuming Buffer<UInt8>
   ) {
     self.capacity = capacity
     self.form = form
     self.step = step
     self.nextRows = nextRows
+    self.division = division
+    self.halves = halves
     labels = UnsafeMutablePointer(mutating: step.pointee.labels!)
     rows = UnsafeMutableRawPointer(mutating: step.pointee.x!)
     rowStride = step.pointee.x_stride
@@ -37,7 +59,7 @@ final class Workspace {
 
   /// Room for `rows` rows, at most `Dataset.rowLimit`; with the gradients if it is for training.
   static func make(
-    _ layout: CPULayout, rows: Int, form: FeatureForm, training: Bool
+    _ layout: CPULayout, rows: Int, form: FeatureForm, training: Bool, division: Division? = nil
   ) throws(Failure) -> Workspace {
     let capacity = capacity(for: rows)
     let (shape, stride) = (layout.shape, layout.stride)
@@ -68,12 +90,24 @@ final class Workspace {
     let nextRows = training ? place(capacity &* 8) : 0
     // The forward pass's sums are done with when the gradients begin.
     let dH = place(capacity &* stride &* 4)
+    let panelSums = place((division?.panels ?? 0) &* capacity &* stride &* 4)
+    let (halfStep, halfX, halfNextRows) = (
+      place(MemoryLayout<tlnk_step>.size), place(division == nil ? 0 : capacity &* xStride &+ 256),
+      place(division == nil ? 0 : capacity &* 8)
+    )
+    let otherStep = place(MemoryLayout<tlnk_step>.size)
     let g1 = training && rows > 192 ? place(shape.input &* stride &* 4) : 0
 
     let memory = try Buffer<UInt8>(zeroed: size)
     let base = UnsafeMutableRawPointer(memory.base)
     func floats(_ place: Int) -> UnsafeMutablePointer<Float> {
       (base + place).assumingMemoryBound(to: Float.self)
+    }
+    func half(_ inputs: Range<Int>, step: Int, x: Int, nextRows: Int) -> Half {
+      Half(
+        inputs: inputs, step: (base + step).bindMemory(to: tlnk_step.self, capacity: 1), rows: base + x,
+        nextRows: (base + nextRows).assumingMemoryBound(to: UnsafeRawPointer?.self),
+        panelSums: floats(panelSums))
     }
     for byte in 0..<256 { floats(values)[byte] = Float(byte) / 255 }
     var step = tlnk_step()
@@ -100,9 +134,16 @@ final class Workspace {
     }
     let place = (base + description).bindMemory(to: tlnk_step.self, capacity: 1)
     place.initialize(to: step)
+    let halves = division.map {
+      (
+        half(0..<$0.boundary, step: halfStep, x: x, nextRows: nextRows),
+        half($0.boundary..<shape.input, step: otherStep, x: halfX, nextRows: halfNextRows)
+      )
+    }
     return Workspace(
       capacity: capacity, form: form, step: place,
-      nextRows: (base + nextRows).assumingMemoryBound(to: UnsafeRawPointer?.self), memory: memory)
+      nextRows: (base + nextRows).assumingMemoryBound(to: UnsafeRawPointer?.self), division: division,
+      halves: halves, memory: memory)
   }
 
   /// Copies a row of features in; what is behind it in the row stays zero.
