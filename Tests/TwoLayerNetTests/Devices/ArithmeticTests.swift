@@ -39,6 +39,8 @@ struct ArithmeticTests {
     Case(input: 385, hidden: 12, output: 12, batches: [193, 4]),
     Case(input: 30, hidden: 250, output: 3, batches: [33]),
     Case(input: 387, hidden: 112, output: 11, batches: [5, 1], density: 90),
+    // Rows with few zeros, predicted one at a time, by more hidden units than the widest tile has.
+    Case(input: 200, hidden: 230, output: 4, batches: [5, 1], density: 80),
     // Few rows, most of whose features are not zero, in datasets that still count as sparse.
     Case(input: 387, hidden: 112, output: 11, batches: [3, 2], isBytes: true, density: 55),
     Case(input: 385, hidden: 100, output: 11, batches: [3, 2], density: 75),
