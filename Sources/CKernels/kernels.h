@@ -34,7 +34,8 @@
  *   w2_t         [hidden][outputs rounded up to 16], w2 transposed; only if a product needs it
  *   h            [rows][stride]       hidden units after ReLU
  *   partial      [rows][stride]       working memory of the first layer forward; may be d_h
- *   panel_sums   [panels][capacity][stride] the first layer's sums of each panel; only if they are shared
+ *   panel_sums   [panels][capacity][stride] the first layer's sums of each panel; only where threads
+ *                                     divide the inputs
  *   logits       [outputs][capacity]  class by class, so that vectors run over samples
  *   d_logits     [outputs][capacity]
  *   target       [capacity]           log-probability of each sample's label

@@ -7,7 +7,8 @@ import Testing
 
 @Suite(.serialized)
 struct DividedStepTests {
-  /// Batches of 100 and a last one: of ordinary size, for one thread, and one that is summed up as dots.
+  /// Batches of 100 and a last one of 50, of 100, of 16, which is for one thread, and of 2, which is summed up
+  /// as dots.
   private static let rows = [350, 400, 416, 302]
 
   private func makeDataset(rows: Int, isBytes: Bool, scale: Float = 1) throws -> Dataset {

@@ -11,6 +11,12 @@ struct Batch {
   let dataset: Dataset
   let order: UnsafeBufferPointer<UInt32>
   let rows: Int
+
+  /// Which row of the dataset has the same place in the next batch. A smaller last batch has none for each.
+  func nextIndex(_ row: Int) -> Int {
+    let next = row &+ rows
+    return Int(order[next < order.count ? next : row])
+  }
 }
 
 extension CPUOptimizer {
@@ -27,24 +33,23 @@ extension CPUOptimizer {
   }
 
   func isDivided(rows: Int) -> Bool {
-    workspace.division != nil && division(rows: rows, workspace.form) == workspace.division
+    workspace.halves != nil && division(rows: rows, workspace.form) != nil
   }
 
   /// One step on a batch whose sums may be there already, and the sums of the next.
   func dividedStep(_ batch: Batch, next: Batch?) -> Float {
-    if !isBegun {
+    if begun == nil {
       describeHalves()
-      beginning = batch
+      begun = batch
       run(.sums, tasks: 2, threads: 2)
     }
-    isBegun = false
+    begun = nil
     run(.samplesFromSums, tasks: 2, threads: 2)
     let loss = batchLoss
     guard loss.isFinite else { return loss }
     describeHalves()
-    beginning = next
+    begun = next
     run(.updateAndSums, tasks: 2, threads: 2)
-    isBegun = next != nil
     return loss
   }
 
@@ -68,7 +73,7 @@ extension CPUOptimizer {
 
   /// The sums of a half's panels for the batch that begins, if there is one.
   func sums(ofHalf index: Int) {
-    guard let batch = beginning else { return }
+    guard let batch = begun else { return }
     let half = half(index)
     half.step.pointee.rows = batch.rows
     half.step.pointee.batch = batch.rows
@@ -93,9 +98,7 @@ extension CPUOptimizer {
         half.inputs.count &* size)
       if withLabels { workspace.labels[row] = labels[index] }
       guard asks else { continue }
-      // A smaller last batch has no next row for each.
-      let next = row &+ batch.rows
-      let nextIndex = Int(order[next < order.count ? next : row])
+      let nextIndex = batch.nextIndex(row)
       if withLabels { tlnk_prefetch(labels + nextIndex) }
       half.nextRows[row] = dataset.features + nextIndex &* stride
     }

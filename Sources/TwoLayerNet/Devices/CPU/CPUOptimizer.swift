@@ -14,9 +14,8 @@ final class CPUOptimizer: Job, Optimizer {
   private var source = Source.none
   private var sampleTasks = 1
   private var pace = Pace()
-  /// With divided inputs: the batch whose sums are to be found next, and whether they have been.
-  var beginning: Batch?
-  var isBegun = false
+  /// With divided inputs: the batch of which the sums of panels are found, or have been.
+  var begun: Batch?
 
   /// What is done in parallel.
   enum Region {
@@ -124,15 +123,14 @@ final class CPUOptimizer: Job, Optimizer {
     let begin = useful > 1 ? nanoseconds() : 0
     workspace.prepareLogits(engine.kernels)
     let loss: Float
-    if case .batch(let batch) = source, isBegun || threads == 2 && isDivided(rows: rows) {
+    if case .batch(let batch) = source, begun != nil || threads == 2 && isDivided(rows: rows) {
       sampleTasks = 2
-      let follows = next.map { !pace.isAlone && isDivided(rows: $0.rows) } ?? false
+      let follows = !pace.isAlone && next.map { isDivided(rows: $0.rows) } == true
       loss = dividedStep(batch, next: follows ? next : nil)
     } else {
       loss = sampledStep(rows: rows, threads: threads)
     }
     source = .none
-    if !isBegun { beginning = nil }
     guard loss.isFinite else { return loss }
     hasMomentum = true
     if useful > 1 { pace.record(rows: rows, nanoseconds: nanoseconds() &- begin) }
@@ -232,10 +230,10 @@ extension CPUOptimizer {
     case .batch(let batch):
       let (dataset, order) = (batch.dataset, batch.order)
       let (features, stride, labels) = (dataset.features, dataset.rowStride, dataset.labelBase)
-      let (rows, batchLabels) = (workspace.step.pointee.rows, workspace.labels)
+      let batchLabels = workspace.labels
       let rowBytes = dataset.rowByteCount
       let areSmall = rowBytes <= Self.largestAskedRow
-      let asks = order.count > rows && areSmall
+      let asks = asksForNextRows(batch)
       for row in first..<last {
         let index = Int(order[row])
         let soon = row &+ Self.rowsAhead
@@ -243,9 +241,7 @@ extension CPUOptimizer {
         workspace.gather(features + index &* stride, into: row, kernels)
         batchLabels[row] = labels[index]
         guard asks else { continue }
-        // A smaller last batch has no next row for each.
-        let next = row &+ rows
-        let nextIndex = Int(order[next < order.count ? next : row])
+        let nextIndex = batch.nextIndex(row)
         tlnk_prefetch(labels + nextIndex)
         let nextRow = features + nextIndex &* stride
         if workspace.step.pointee.next_rows != nil {

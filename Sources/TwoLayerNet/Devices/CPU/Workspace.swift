@@ -29,8 +29,7 @@ final class Workspace {
   let nextRows: UnsafeMutablePointer<UnsafeRawPointer?>
   /// What the kernels are given; all but rows, parameters and optimiser is filled in.
   let step: UnsafeMutablePointer<tlnk_step>
-  let division: Division?
-  /// If there is a division.
+  /// If two threads divide the inputs.
   let halves: (Half, Half)?
   /// Where gathered rows go.
   private let rows: UnsafeMutableRawPointer
@@ -39,14 +38,13 @@ final class Workspace {
 
   private init(
     capacity: Int, form: FeatureForm, step: UnsafeMutablePointer<tlnk_step>,
-    nextRows: UnsafeMutablePointer<UnsafeRawPointer?>, division: Division?, halves: (Half, Half)?,
+    nextRows: UnsafeMutablePointer<UnsafeRawPointer?>, halves: (Half, Half)?,
     memory: consuming Buffer<UInt8>
   ) {
     self.capacity = capacity
     self.form = form
     self.step = step
     self.nextRows = nextRows
-    self.division = division
     self.halves = halves
     labels = UnsafeMutablePointer(mutating: step.pointee.labels!)
     rows = UnsafeMutableRawPointer(mutating: step.pointee.x!)
@@ -91,11 +89,11 @@ final class Workspace {
     // The forward pass's sums are done with when the gradients begin.
     let dH = place(capacity &* stride &* 4)
     let panelSums = place((division?.panels ?? 0) &* capacity &* stride &* 4)
-    let (halfStep, halfX, halfNextRows) = (
-      place(MemoryLayout<tlnk_step>.size), place(division == nil ? 0 : capacity &* xStride &+ 256),
-      place(division == nil ? 0 : capacity &* 8)
-    )
-    let otherStep = place(MemoryLayout<tlnk_step>.size)
+    // The first half gathers where whole rows go, the second elsewhere.
+    let firstStep = place(MemoryLayout<tlnk_step>.size)
+    let secondStep = place(MemoryLayout<tlnk_step>.size)
+    let secondX = division == nil ? 0 : place(capacity &* xStride &+ 256)
+    let secondNextRows = division == nil ? 0 : place(capacity &* 8)
     let g1 = training && rows > 192 ? place(shape.input &* stride &* 4) : 0
 
     let memory = try Buffer<UInt8>(zeroed: size)
@@ -136,14 +134,14 @@ final class Workspace {
     place.initialize(to: step)
     let halves = division.map {
       (
-        half(0..<$0.boundary, step: halfStep, x: x, nextRows: nextRows),
-        half($0.boundary..<shape.input, step: otherStep, x: halfX, nextRows: halfNextRows)
+        half(0..<$0.boundary, step: firstStep, x: x, nextRows: nextRows),
+        half($0.boundary..<shape.input, step: secondStep, x: secondX, nextRows: secondNextRows)
       )
     }
     return Workspace(
       capacity: capacity, form: form, step: place,
-      nextRows: (base + nextRows).assumingMemoryBound(to: UnsafeRawPointer?.self), division: division,
-      halves: halves, memory: memory)
+      nextRows: (base + nextRows).assumingMemoryBound(to: UnsafeRawPointer?.self), halves: halves,
+      memory: memory)
   }
 
   /// Copies a row of features in; what is behind it in the row stays zero.
