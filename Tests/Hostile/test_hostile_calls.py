@@ -15,7 +15,8 @@ FUNCTIONS = header.parse().functions
 def test_no_argument_takes_the_process_down(name: str, library: pathlib.Path, tmp_path: pathlib.Path) -> None:
     script = pathlib.Path(__file__).with_name("calls.py")
     command = [sys.executable, script, library, name, tmp_path]
-    result = subprocess.run(command, capture_output=True, text=True)
+    # Relative paths are among the hostile ones.
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
