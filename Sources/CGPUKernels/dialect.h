@@ -81,12 +81,25 @@ TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return __fmaf_rn(a, b,
 TLNG_FUNCTION unsigned tlng_bits(float x) { return __float_as_uint(x); }
 TLNG_FUNCTION float tlng_float(unsigned bits) { return __uint_as_float(bits); }
 
+/* All groups of such a kernel run at the same time, at most one on a multiprocessor. */
+#define TLNG_RESIDENT 1
+#define TLNG_RESIDENT_KERNEL(name) \
+  extern "C" __global__ void __launch_bounds__(TLNG_THREADS, 1) name(const tlng_step s)
+/* Shared memory of as many bytes as the launch says. */
+#define TLNG_MEMORY(name) extern __shared__ __align__(16) float name[]
+#define TLNG_LET_OTHERS_RUN()
+
+/* Words that groups tell each other: always from and to where all of them see it, and whole. */
+TLNG_FUNCTION tlng_word tlng_read_word(const tlng_word *at) { return *(const volatile tlng_word *)at; }
+TLNG_FUNCTION void tlng_write_word(tlng_word *at, tlng_word word) { *(volatile tlng_word *)at = word; }
+
 #endif
 
 #if !defined(TLNG_EMULATED)
 #define TLNG_EACH_THREAD(t) \
   for (int t = place.index, tlng_once = 1; tlng_once; tlng_once = 0, TLNG_BARRIER())
 #define TLNG_OWN(type, name, count) type name[count]
+#define TLNG_OWN_ARGUMENT(type, name, count) type(&name)[count]
 #define TLNG_MINE(name, t) name
 #endif
 

@@ -126,30 +126,44 @@ TLNG_FUNCTION tlng_sgd tlng_optimizer(TLNG_STEP s, tlng_int step) {
   return o;
 }
 
-/* Updates a parameter and its momentum with gradient g; see Sources/Kernels/Update.swift. */
-TLNG_CALLED void tlng_update_one(tlng_sgd o, float g, TLNG_GLOBAL(float) p, TLNG_GLOBAL(float) v,
-                                 tlng_int index) {
-  const float parameter = p[index];
-  if (o.is_plain) {
-    const float kept = v[index] * o.momentum;
-    const float velocity = kept + g;
-    v[index] = velocity;
-    p[index] = tlng_fma(velocity, o.minus_rate, parameter);
-    return;
-  }
+struct tlng_pair {
+  float parameter, velocity;
+};
+
+TLNG_CALLED tlng_pair tlng_updated_in_general(tlng_sgd o, float g, tlng_pair now) {
   if (o.adds_zero) g = g + 0.0f;
   if (o.maximize) g = -g;
-  if (o.decay != 0.0f) g = tlng_fma(parameter, o.decay, g);
+  if (o.decay != 0.0f) g = tlng_fma(now.parameter, o.decay, g);
   if (o.has_momentum) {
     float velocity = g;
     if (!o.first) {
-      const float kept = v[index] * o.momentum;
+      const float kept = now.velocity * o.momentum;
       velocity = tlng_fma(g, o.share, kept);
     }
-    v[index] = velocity;
+    now.velocity = velocity;
     g = o.nesterov ? tlng_fma(velocity, o.momentum, g) : velocity;
   }
-  p[index] = tlng_fma(g, o.minus_rate, parameter);
+  now.parameter = tlng_fma(g, o.minus_rate, now.parameter);
+  return now;
+}
+
+/* A parameter and its momentum after gradient g; see Sources/Kernels/Update.swift. */
+TLNG_FUNCTION tlng_pair tlng_updated(tlng_sgd o, float g, float parameter, float velocity) {
+  tlng_pair now;
+  now.parameter = parameter;
+  now.velocity = velocity;
+  if (!o.is_plain) return tlng_updated_in_general(o, g, now);
+  const float kept = velocity * o.momentum;
+  now.velocity = kept + g;
+  now.parameter = tlng_fma(now.velocity, o.minus_rate, parameter);
+  return now;
+}
+
+TLNG_CALLED void tlng_update_one(tlng_sgd o, float g, TLNG_GLOBAL(float) p, TLNG_GLOBAL(float) v,
+                                 tlng_int index) {
+  const tlng_pair next = tlng_updated(o, g, p[index], o.has_momentum ? v[index] : 0.0f);
+  p[index] = next.parameter;
+  if (o.has_momentum) v[index] = next.velocity;
 }
 
 /* --------------------------------------------------------------------------- the mean loss */

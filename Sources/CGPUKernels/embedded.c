@@ -20,6 +20,8 @@ static const char metal_text[] = {
     ,
 #embed "dialect.h"
     ,
+#embed "layout.h"
+    ,
 #embed "orders.h"
     ,
 #embed "elementwise.h"

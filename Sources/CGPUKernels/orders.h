@@ -6,6 +6,7 @@
 #define TLN_GPU_ORDERS_H
 
 #include "dialect.h"
+#include "layout.h"
 
 TLNG_FUNCTION tlng_int tlng_least(tlng_int a, tlng_int b) { return a < b ? a : b; }
 
@@ -13,10 +14,6 @@ TLNG_FUNCTION int tlng_least_int(int a, int b) { return a < b ? a : b; }
 
 /* a / b, rounded up; numbers of tiles fit in 31 bits, because what they are tiles of is in memory. */
 TLNG_FUNCTION tlng_int tlng_parts(tlng_int a, tlng_int b) { return (a + b - 1) / b; }
-
-TLNG_FUNCTION tlng_int tlng_panel_length(tlng_int count) {
-  return count <= 192 ? count : count < 384 ? count / 2 : 192;
-}
 
 /* Whether a product of rows x columns elements, sums of so many terms, is not in panels. */
 TLNG_FUNCTION bool tlng_is_small(tlng_int rows, tlng_int columns, tlng_int terms) {

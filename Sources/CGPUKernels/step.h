@@ -10,13 +10,16 @@
 
 #if defined(__METAL_VERSION__)
 typedef long tlng_int;
+typedef unsigned long tlng_word;
 #define TLNG_ADDRESS(type) device type *
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
 typedef long long tlng_int;
+typedef unsigned long long tlng_word;
 #define TLNG_ADDRESS(type) type *
 #else
 #include <stdint.h>
 typedef int64_t tlng_int;
+typedef uint64_t tlng_word;
 #ifndef TLNG_ADDRESS
 #define TLNG_ADDRESS(type) uint64_t
 #endif
@@ -57,6 +60,7 @@ typedef struct tlng_state {
  *   target       [rows]                log-probability of each row's label
  *   predicted    [rows]                index of each row's largest logit; in inference only
  *   losses       [steps of the run]
+ *   words        [tlng_layout.words]    mail between the groups of a resident run, 0 at its begin
  */
 typedef struct tlng_step {
   tlng_int rows;       /* in these arrays */
@@ -68,6 +72,7 @@ typedef struct tlng_step {
   tlng_int x_stride;
   tlng_int is_bytes;
   tlng_int tiled; /* TLNG_LOGITS ... */
+  tlng_int steps, units, batches; /* of a resident run; see layout.h */
   TLNG_ADDRESS(const unsigned char) x;
   TLNG_ADDRESS(const int) labels; /* null: only logits are wanted */
   TLNG_ADDRESS(const unsigned) order;
@@ -87,6 +92,7 @@ typedef struct tlng_step {
   TLNG_ADDRESS(int) predicted;
   TLNG_ADDRESS(float) losses;
   TLNG_ADDRESS(tlng_state) state; /* null in inference */
+  TLNG_ADDRESS(tlng_word) words;
 } tlng_step;
 
 #endif

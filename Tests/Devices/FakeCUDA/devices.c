@@ -83,6 +83,12 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
   case 16: /* multiprocessors */
     *value = 10;
     break;
+  case 95: /* cooperative launches */
+    *value = (int)setting("FAKE_CUDA_TOGETHER", 1);
+    break;
+  case 97: /* shared memory of a group, in bytes */
+    *value = 232448;
+    break;
   case 37: /* memory bus in bits */
     *value = 1024;
     break;

@@ -63,6 +63,7 @@ typedef struct object {
   uint64_t address;        /* of memory */
   size_t bytes;
   unsigned groups;
+  unsigned shared_limit;   /* of a function */
   struct object *before;   /* of a node */
 } object;
 

@@ -126,6 +126,33 @@ int cuLaunchKernel(void *handle, unsigned grid_x, unsigned grid_y, unsigned grid
   return 0;
 }
 
+enum { shared_limit_attribute = 8, usual_shared_limit = 48 << 10, shared_limit = 232448 };
+
+int cuFuncSetAttribute(void *handle, int attribute, int value) {
+  CALL("cuFuncSetAttribute");
+  object *function = mine(handle, FUNCTION, "cuFuncSetAttribute");
+  if (attribute != shared_limit_attribute || value > shared_limit) return CUDA_ERROR_INVALID_VALUE;
+  function->shared_limit = (unsigned)value;
+  return 0;
+}
+
+int cuLaunchCooperativeKernel(void *handle, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                              unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                              void *stream, void **arguments) {
+  CALL("cuLaunchCooperativeKernel");
+  const object *function = mine(handle, FUNCTION, "cuLaunchCooperativeKernel");
+  mine(stream, STREAM, "cuLaunchCooperativeKernel");
+  check_launch((unsigned[]){grid_x, grid_y, grid_z, block_x, block_y, block_z, 0});
+  if (shared_bytes > usual_shared_limit && shared_bytes > function->shared_limit)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (setting("FAKE_CUDA_TOGETHER", 1) > 1) return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+  tlne_device *emulator = context("cuLaunchCooperativeKernel")->emulator;
+  tlne_launch_together(emulator, function->text, (int)grid_x, shared_bytes, arguments[0]);
+  const char *error = tlne_device_error(emulator);
+  if (error[0]) misuse("%s", error);
+  return 0;
+}
+
 /* Graphs. */
 
 int cuGraphCreate(void **out, unsigned flags) {

@@ -5,6 +5,7 @@
 #include "../../../Sources/CGPUKernels/step.h"
 #include "emulator.h"
 #include "table.h"
+#include "together.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,19 +118,42 @@ static bool has_fma() {
 #endif
 }
 
-void tlne_launch(tlne_device *device, const char *kernel, int groups, const void *arguments) {
+static const tlne::entry *find_kernel(tlne_device *device, const char *kernel, int groups) {
   const tlne::entry *entry = has_fma() ? tlne::fma_kernels : tlne::plain_kernels;
   while (entry->name && strcmp(entry->name, kernel) != 0) entry++;
-  if (!entry->name || groups < 1) {
-    fail(device, "a kernel that does not exist, or in no groups");
-    return;
-  }
+  if (entry->name && groups >= 1) return entry;
+  fail(device, "a kernel that does not exist, or in no groups");
+  return nullptr;
+}
+
+void tlne_launch(tlne_device *device, const char *kernel, int groups, const void *arguments) {
+  const tlne::entry *entry = find_kernel(device, kernel, groups);
+  if (!entry) return;
   tlng_step step;
   memcpy(&step, arguments, sizeof step);
   current = device;
   device->running = entry->name;
   for (int i = 0; i < groups; i++) {
     const int group = device->shuffle == 0 ? i : groups - 1 - i;
-    entry->kernel(step, {group, groups, device->shuffle});
+    entry->kernel(step, {group, groups, device->shuffle, {nullptr, 0, 0}});
   }
+}
+
+void tlne_launch_together(tlne_device *device, const char *kernel, int groups, size_t shared_bytes,
+                          const void *arguments) {
+  const tlne::entry *entry = find_kernel(device, kernel, groups);
+  if (!entry) return;
+  tlng_step step;
+  memcpy(&step, arguments, sizeof step);
+  device->running = entry->name;
+  if (!tlne::run_together(groups, [&](int i) {
+        const int group = device->shuffle == 0 ? i : groups - 1 - i;
+        const int64_t count = (int64_t)(shared_bytes / sizeof(float));
+        float *memory = (float *)malloc(shared_bytes);
+        memset(memory, 0xff, shared_bytes);
+        current = device;
+        entry->kernel(step, {group, groups, device->shuffle, {memory, count, 0}});
+        free(memory);
+      }))
+    fail(device, "all groups wait for something that none of them tells");
 }

@@ -33,7 +33,19 @@ template <class T> T &checked(const char *kind, char *base, uint64_t bytes, int6
 template <class A, class B> struct is_same { static constexpr bool value = false; };
 template <class A> struct is_same<A, A> { static constexpr bool value = true; };
 
-/// A pointer into the device's memory.
+/// A pointer into a group's shared memory.
+template <class T> struct shared {
+  T *base;
+  int64_t count, offset;
+
+  shared operator+(int64_t more) const { return {base, count, offset + more}; }
+  T &operator[](int64_t index) const {
+    return checked<T>("shared memory", (char *)base, (uint64_t)count * sizeof(T),
+                      (offset + index) * (int64_t)sizeof(T));
+  }
+};
+
+/// A pointer into the device's memory, or, as in CUDA, into a group's.
 template <class T> struct global {
   char *base = nullptr;
   uint64_t bytes = 0;
@@ -42,6 +54,11 @@ template <class T> struct global {
   global() {}
   global(decltype(nullptr)) {}
   global(char *base, uint64_t bytes, int64_t offset) : base(base), bytes(bytes), offset(offset) {}
+  template <class U>
+  global(shared<U> s)
+      : base((char *)s.base), bytes((uint64_t)s.count * sizeof(U)), offset(s.offset * (int64_t)sizeof(U)) {
+    static_assert(is_same<U, T>::value || is_same<const U, T>::value, "another type");
+  }
 
   operator global<const T>() const { return {base, bytes, offset}; }
   template <class U> explicit operator global<U>() const { return {base, bytes, offset}; }
@@ -65,18 +82,6 @@ template <class T> struct address {
   explicit operator bool() const { return value != 0; }
 };
 
-/// A pointer into a group's shared memory.
-template <class T> struct shared {
-  T *base;
-  int64_t count, offset;
-
-  shared operator+(int64_t more) const { return {base, count, offset + more}; }
-  T &operator[](int64_t index) const {
-    return checked<T>("shared memory", (char *)base, (uint64_t)count * sizeof(T),
-                      (offset + index) * (int64_t)sizeof(T));
-  }
-};
-
 template <class T, int N> struct shared_array {
   T values[N];
 
@@ -92,6 +97,11 @@ template <class T, int N, int Threads> struct own_array {
   T *of(int thread) { return values[thread]; }
 };
 
+/// Runs other groups of the launch before this one goes on.
+void let_others_run();
+/// Notes that a group has told others something.
+void told();
+
 }  // namespace tlne
 
 #define TLNG_EMULATED
@@ -99,9 +109,14 @@ template <class T, int N, int Threads> struct own_array {
 
 struct tlng_place {
   int group, groups, shuffle;
+  tlne::shared<float> memory; /* of a resident kernel */
 };
 
 #define TLNG_KERNEL(name) static void name(const tlng_step &s, const tlng_place &place)
+#define TLNG_RESIDENT 1
+#define TLNG_RESIDENT_KERNEL TLNG_KERNEL
+#define TLNG_MEMORY(name) const tlne::shared<float> name = place.memory
+#define TLNG_LET_OTHERS_RUN() tlne::let_others_run()
 #define TLNG_BEGIN
 #define TLNG_FUNCTION static inline
 #define TLNG_CALLED static
@@ -113,6 +128,7 @@ struct tlng_place {
 #define TLNG_EACH_THREAD(t)                                                                   \
   for (int tlng_next = 0, t = place.shuffle; tlng_next < TLNG_THREADS; t = ++tlng_next ^ place.shuffle)
 #define TLNG_OWN(type, name, count) tlne::own_array<type, count, TLNG_THREADS> name
+#define TLNG_OWN_ARGUMENT(type, name, count) tlne::own_array<type, count, TLNG_THREADS> &name
 #define TLNG_MINE(name, t) name.of(t)
 #define TLNG_UNROLL
 #define TLNG_ROLL
@@ -125,6 +141,13 @@ struct tlng_four {
 static inline tlng_four tlng_read_four(tlne::shared<float> at) {
   if (at.offset % 4 != 0) tlne::report("shared memory, not aligned", at.offset * 4, at.count * 4);
   return {at[0], at[1], at[2], at[3]};
+}
+
+static inline uint64_t tlng_read_word(tlne::global<uint64_t> at) { return at[0]; }
+
+static inline void tlng_write_word(tlne::global<uint64_t> at, uint64_t word) {
+  at[0] = word;
+  tlne::told();
 }
 
 static inline float tlng_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

@@ -181,7 +181,7 @@ struct AheadTests {
   @Test func stepsInAdvanceNeedNoMemoryThatIsNotThere() throws {
     func use(_ capacity: Int, told: Bool) throws -> Bool {
       let driver = EmulatorDriver()
-      driver.capacity = capacity
+      driver.memoryLimit = capacity
       do {
         let trainer = try makeTrainer(driver)
         try trainer.fit(digits, epochs: 3, progress: told ? { _ in true } : nil)

@@ -9,7 +9,7 @@ import TestSupport
 final class EmulatorDriver: GPUDriver {
   private let emulated: OpaquePointer
   /// Bytes that may be allocated; more is an error, as on a device.
-  var capacity = Int.max
+  var memoryLimit = Int.max
   private(set) var used = 0
   private var sizes: [UInt64: Int] = [:]
   /// Calls that may still be made before one fails; nil for any number.
@@ -23,9 +23,19 @@ final class EmulatorDriver: GPUDriver {
   /// Set while a call runs, to notice a second one.
   private var isBusy = false
 
+  /// What runs at the same time, and whether the device has changed its mind about it.
+  let capacity: GPUCapacity?
+  var refusesTogether = false
+  /// Groups that are not launched with the others.
+  var missingGroups = 0
+  private(set) var launchesTogether = 0
+
   var device: Device { .cuda }
 
-  init(shuffle: Int = 0) { emulated = tlne_device_create(Int32(shuffle)) }
+  init(shuffle: Int = 0, capacity: GPUCapacity? = nil) {
+    emulated = tlne_device_create(Int32(shuffle))
+    self.capacity = capacity
+  }
 
   deinit { tlne_device_free(emulated) }
 
@@ -48,7 +58,7 @@ final class EmulatorDriver: GPUDriver {
   func allocate(bytes: Int) throws(Failure) -> GPUMemory {
     var memory = GPUMemory()
     try call { () throws(Failure) in
-      isFull = bytes > capacity - used
+      isFull = bytes > memoryLimit - used
       guard bytes > 0, !isFull else { throw Failure(.deviceFailed, "the device has no more memory") }
       memory = GPUMemory(address: tlne_allocate(emulated, bytes), bytes: bytes)
       guard memory.address != 0 else { throw .outOfMemory(bytes: bytes) }
@@ -120,6 +130,22 @@ final class EmulatorDriver: GPUDriver {
         for launch in sequence.launches { sequence.arguments.withUnsafeBytes { run(launch, $0) } }
       }
     }
+  }
+
+  func launchTogether(
+    groups: Int, sharedBytes: Int, _ arguments: UnsafeRawBufferPointer
+  ) throws(Failure) -> Bool {
+    guard !refusesTogether else { return false }
+    guard let capacity, groups <= capacity.groups, sharedBytes <= capacity.sharedBytes else {
+      throw Failure(.internal, "more than the device has")
+    }
+    try call { () throws(Failure) in
+      launchesTogether += 1
+      tlne_launch_together(
+        emulated, GPUKernel.resident.name.description, Int32(groups - missingGroups), sharedBytes,
+        arguments.baseAddress)
+    }
+    return true
   }
 
   func finish() throws(Failure) { try call { () throws(Failure) in } }

@@ -146,7 +146,7 @@ struct GPUEngineTests {
     var (successes, failures) = (0, 0)
     for capacity in stride(from: 400_000, to: 0, by: -10_000) {
       let driver = EmulatorDriver()
-      driver.capacity = capacity
+      driver.memoryLimit = capacity
       do {
         #expect(try use(driver) == expected)
         #expect(failures == 0)

@@ -8,7 +8,8 @@ import Testing
 /// A way to make an engine.
 enum TestEngine: Hashable, Sendable, CustomStringConvertible {
   case cpu(InstructionSet, threads: Int)
-  case emulator(GPUTiling, shuffle: Int)
+  /// `together`: how many groups the device runs at the same time.
+  case emulator(GPUTiling, shuffle: Int, together: Int = 0)
   case device(Device)
 
   static let processors = InstructionSet.allCases.flatMap { set in
@@ -16,7 +17,7 @@ enum TestEngine: Hashable, Sendable, CustomStringConvertible {
   }
   static let emulators: [TestEngine] = [
     .emulator(.automatic, shuffle: 0), .emulator(.never, shuffle: 255), .emulator(.always, shuffle: 0),
-    .emulator(.always, shuffle: 90),
+    .emulator(.always, shuffle: 90), .emulator(.automatic, shuffle: 255, together: 7),
   ]
   static let devices = Device.allCases.filter { $0 != .cpu }.map { TestEngine.device($0) }
   static let all = processors + emulators + devices
@@ -25,12 +26,16 @@ enum TestEngine: Hashable, Sendable, CustomStringConvertible {
   static let processor = TestEngine.cpu(.best, threads: 1)
   /// Everything that is not another order of the same.
   static let distinct: [TestEngine] =
-    [.cpu(.best, threads: 2), .emulator(.automatic, shuffle: 0)] + devices
+    [
+      .cpu(.best, threads: 2), .emulator(.automatic, shuffle: 0),
+      .emulator(.automatic, shuffle: 90, together: 5),
+    ] + devices
 
   var description: String {
     switch self {
     case .cpu(let set, let threads): "cpu, \(set.name), threads \(threads)"
-    case .emulator(let tiling, let shuffle): "emulator, tiling \(tiling), shuffle \(shuffle)"
+    case .emulator(let tiling, let shuffle, let together):
+      "emulator, tiling \(tiling), shuffle \(shuffle), together \(together)"
     case .device(let device): device.name
     }
   }
@@ -48,8 +53,13 @@ enum TestEngine: Hashable, Sendable, CustomStringConvertible {
   func make(_ shape: Shape) throws -> any Engine {
     switch self {
     case .cpu(let set, let threads): try CPUEngine.make(shape, threads: threads, set)
-    case .emulator(let tiling, let shuffle):
-      try GPUEngine.make(shape, driver: EmulatorDriver(shuffle: shuffle), tiling: tiling)
+    case .emulator(let tiling, let shuffle, let together):
+      try GPUEngine.make(
+        shape,
+        driver: EmulatorDriver(
+          shuffle: shuffle,
+          capacity: together > 0 ? GPUCapacity(groups: together, sharedBytes: 1 << 18) : nil),
+        tiling: tiling)
     case .device(let device): try device.makeEngine(shape, threads: 0)
     }
   }

@@ -85,3 +85,17 @@ enum CUDADevices {
     try library.check(library.releaseContext(number), "cuDevicePrimaryCtxRelease", .noDevice)
   }
 }
+
+extension CUDALibrary {
+  /// What a device runs at the same time; nil if it has no cooperative launches.
+  func capacity(_ number: DeviceNumber) throws(Failure) -> GPUCapacity? {
+    func attribute(_ which: Int32) throws(Failure) -> Int {
+      var value: Int32 = 0
+      try check(getDeviceAttribute(&value, which, number), "cuDeviceGetAttribute")
+      return Int(value)
+    }
+    // CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, _MULTIPROCESSOR_COUNT, _MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+    guard try attribute(95) != 0 else { return nil }
+    return GPUCapacity(groups: try attribute(16), sharedBytes: try attribute(97))
+  }
+}

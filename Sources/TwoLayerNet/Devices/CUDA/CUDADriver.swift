@@ -17,6 +17,7 @@ final class CUDADriver: GPUDriver {
   private var module: Handle?
   private let functions: Buffer<Handle?>
   private(set) var isFull = false
+  private(set) var capacity: GPUCapacity?
 
   private init(
     _ library: CUDALibrary, _ number: CUDALibrary.DeviceNumber, _ functions: consuming Buffer<Handle?>
@@ -50,6 +51,7 @@ final class CUDADriver: GPUDriver {
       try enter()
       try leave(library.getFunction(place, module, name), "cuModuleGetFunction")
     }
+    capacity = try library.capacity(number)
   }
 
   /// Gives everything back, whatever the driver says to it; it may be that nothing works any more.
@@ -162,6 +164,23 @@ extension CUDADriver {
       library.launchKernel(
         functions[launch.kernel.rawValue], UInt32(launch.groups), 1, 1,
         UInt32(GPUKernel.threadsPerGroup), 1, 1, 0, stream, &argument, nil), "cuLaunchKernel")
+  }
+
+  func launchTogether(
+    groups: Int, sharedBytes: Int, _ arguments: UnsafeRawBufferPointer
+  ) throws(Failure) -> Bool {
+    let function = functions[GPUKernel.resident.rawValue]
+    // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: usually not more than 48 KiB.
+    try enter()
+    try leave(library.setFunctionAttribute(function, 8, Int32(sharedBytes)), "cuFuncSetAttribute")
+    var argument = UnsafeMutableRawPointer(mutating: arguments.baseAddress)
+    try enter()
+    let result = library.launchTogether(
+      function, UInt32(groups), 1, 1, UInt32(GPUKernel.threadsPerGroup), 1, 1, UInt32(sharedBytes),
+      stream, &argument)
+    let isPossible = result != CUDALibrary.tooManyTogether && result != CUDALibrary.notSupported
+    try leave(isPossible ? result : 0, "cuLaunchCooperativeKernel")
+    return isPossible
   }
 
   func record(

@@ -14,6 +14,10 @@ struct CUDALibrary {
 
   /// CUDA_ERROR_OUT_OF_MEMORY
   static let outOfMemory: Result = 2
+  /// CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE
+  static let tooManyTogether: Result = 720
+  /// CUDA_ERROR_NOT_SUPPORTED
+  static let notSupported: Result = 801
 
   /// CUDA 11.4, the first with all these functions. The PTX needs less: see generate.py.
   static let oldestVersion: Int32 = 11040
@@ -50,6 +54,12 @@ struct CUDALibrary {
     @convention(c) (
       Handle?, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Handle?, Arguments?,
       UnsafeMutableRawPointer?
+    ) -> Result
+
+  let setFunctionAttribute: @convention(c) (Handle?, Int32, Int32) -> Result
+  let launchTogether:
+    @convention(c) (
+      Handle?, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Handle?, Arguments?
     ) -> Result
 
   let createGraph: @convention(c) (Out<Handle?>, UInt32) -> Result
@@ -125,6 +135,8 @@ extension CUDALibrary {
       copy: symbols["cuMemcpyDtoDAsync_v2"],
       set: symbols["cuMemsetD8Async"],
       launchKernel: symbols["cuLaunchKernel"],
+      setFunctionAttribute: symbols["cuFuncSetAttribute"],
+      launchTogether: symbols["cuLaunchCooperativeKernel"],
       createGraph: symbols["cuGraphCreate"],
       addKernelNode: symbols["cuGraphAddKernelNode"],
       instantiateGraph: symbols["cuGraphInstantiateWithFlags"],

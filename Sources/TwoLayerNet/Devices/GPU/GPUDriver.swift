@@ -51,6 +51,13 @@ protocol GPUDriver: AnyObject {
   /// Issues a recorded sequence `times` times, after all work issued before, and returns at once.
   func replay(_ sequence: GPUSequence, times: Int) throws(Failure)
 
+  /// What runs at the same time; nil if the device makes no promise.
+  var capacity: GPUCapacity? { get }
+  /// Issues the kernel `resident` in groups that run at the same time, each with so many bytes of shared
+  /// memory; both within `capacity`. False if that is not possible now after all.
+  func launchTogether(groups: Int, sharedBytes: Int, _ arguments: UnsafeRawBufferPointer)
+    throws(Failure) -> Bool
+
   /// Waits for all work issued before.
   func finish() throws(Failure)
 }

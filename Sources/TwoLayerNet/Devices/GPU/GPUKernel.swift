@@ -9,6 +9,8 @@ enum GPUKernel: Int, CaseIterable {
   case hidden, output, update
   /// Those that do one of their products in large tiles.
   case hiddenTiled, logitsTiled, hiddenGradientTiled, updateTiled
+  /// Many steps at once, on devices that run all its groups at the same time.
+  case resident
 
   static var threadsPerGroup: Int { Int(TLNG_THREADS) }
 
@@ -22,6 +24,7 @@ enum GPUKernel: Int, CaseIterable {
     case .logitsTiled: "tlng_logits_tiled"
     case .hiddenGradientTiled: "tlng_hidden_gradient_tiled"
     case .updateTiled: "tlng_update_tiled"
+    case .resident: "tlng_resident"
     }
   }
 }

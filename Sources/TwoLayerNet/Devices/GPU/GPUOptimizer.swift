@@ -16,6 +16,8 @@ final class GPUOptimizer: Optimizer {
   private var rows: GPURows?
   /// What was recorded, and with which arguments.
   private var recorded: (step: tlng_step, sequence: GPUSequence)?
+  /// For the last size of batches: whether the network can stay in the device's groups, and the mail for it.
+  private var residency: (batchSize: Int, found: (cut: GPUResidency, mail: GPUBuffer)?)?
   var foresight = GPUForesight()
 
   private init(_ engine: GPUEngine, _ sgd: SGD, _ momentum: GPUParameters) {
@@ -114,7 +116,10 @@ final class GPUOptimizer: Optimizer {
     let whole = min(rows / batchSize, losses.count)
     if whole > 0 {
       let step = try makeStep(data, run, rows: batchSize, batchSize: batchSize, isOrdered: true)
-      try engine.context.driver.replay(try record(step), times: whole)
+      let stays = whole > 1 ? try stay(step, steps: whole) : false
+      if !stays {
+        try engine.context.driver.replay(try record(step), times: whole)
+      }
     }
     if whole < losses.count {
       let rest = rows &- whole &* batchSize
@@ -191,6 +196,37 @@ final class GPUOptimizer: Optimizer {
     }
     recorded = (step, sequence)
     return sequence
+  }
+
+  /// Issues steps as one launch in which the network stays in the device's groups; false if it cannot.
+  private func stay(_ step: tlng_step, steps: Int) throws(Failure) -> Bool {
+    guard let (cut, mail) = try takeResidency(batchSize: Int(step.rows)) else { return false }
+    let driver = engine.context.driver
+    try driver.clear(mail.memory)
+    var step = step
+    cut.use(in: &step, steps: steps, words: mail.address)
+    let isIssued = try withBytes(of: &step) { bytes throws(Failure) in
+      try driver.launchTogether(groups: cut.groups, sharedBytes: cut.sharedBytes, bytes)
+    }
+    if !isIssued { residency = (Int(step.rows), nil) }
+    return isIssued
+  }
+
+  private func takeResidency(
+    batchSize: Int
+  ) throws(Failure) -> (cut: GPUResidency, mail: GPUBuffer)? {
+    if let residency, residency.batchSize == batchSize { return residency.found }
+    residency = (batchSize, nil)
+    let context = engine.context
+    guard engine.plan.tiling == .automatic, let capacity = context.driver.capacity,
+      let cut = GPUResidency(engine.shape, batch: batchSize, capacity)
+    else { return nil }
+    do throws(Failure) {
+      residency?.found = (cut, try GPUBuffer.make(context, bytes: 8 &* cut.words, isSpare: true))
+    } catch {
+      guard context.driver.isFull else { throw error }
+    }
+    return residency?.found
   }
 
   private func takeWorkspace(rows: Int) throws(Failure) -> GPUWorkspace {

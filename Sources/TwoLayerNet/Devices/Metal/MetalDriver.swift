@@ -61,7 +61,7 @@
       options.mathMode = .safe
       do {
         let library = try metal.makeLibrary(source: text, options: options)
-        return try GPUKernel.allCases.map { kernel in
+        return try GPUKernel.allCases.filter { $0 != .resident }.map { kernel in
           guard let function = library.makeFunction(name: kernel.name.description) else {
             throw Failure(.deviceFailed, "mps: there is no kernel \(kernel.name)")
           }
@@ -179,6 +179,13 @@
         }
       }
     }
+
+    /// Metal doesn't promise that groups run at the same time.
+    var capacity: GPUCapacity? { nil }
+
+    func launchTogether(
+      groups: Int, sharedBytes: Int, _ arguments: UnsafeRawBufferPointer
+    ) throws(Failure) -> Bool { false }
 
     func finish() throws(Failure) {
       commit()
