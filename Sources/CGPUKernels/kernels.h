@@ -55,23 +55,13 @@ TLNG_KERNEL(tlng_hidden) {
 TLNG_KERNEL(tlng_output) {
   TLNG_BEGIN;
   TLNG_SHARED(float, space, TLNG_ROW_SPACE);
-  TLNG_GLOBAL(float) h = s.h;
-  TLNG_GLOBAL(float) logits = s.logits;
-  TLNG_GLOBAL(float) d_logits = s.d_logits;
-  TLNG_GLOBAL(float) d_h = s.d_h;
-  TLNG_GLOBAL(float) target = s.target;
-  TLNG_GLOBAL(int) predicted = s.predicted;
   const tlng_int step = tlng_current_step(s, false);
   if (step < 0) return;
   TLNG_ROLL
   for (tlng_int row = place.group; row < s.rows; row += place.groups) {
-    const tlng_int at = row * s.outputs, of_h = row * s.hidden;
-    if (!(s.tiled & TLNG_LOGITS)) tlng_row_logits(s, place, row, h + of_h, s.w2, s.b2, logits + at, space);
-    if (s.labels)
-      tlng_row_loss(s, place, tlng_label(s, step, row), logits + at, d_logits ? d_logits + at : nullptr,
-                    target + row, predicted ? predicted + row : nullptr, space);
-    if (d_h && !(s.tiled & TLNG_HIDDEN_GRADIENT))
-      tlng_row_hidden_gradient(s, place, row, d_logits + at, s.w2, h + of_h, d_h + of_h);
+    if (!(s.tiled & TLNG_LOGITS)) tlng_row_logits(s, place, row, space);
+    if (s.labels) tlng_row_loss(s, place, step, row, space);
+    if (s.d_h && !(s.tiled & TLNG_HIDDEN_GRADIENT)) tlng_row_hidden_gradient(s, place, row);
   }
 }
 

@@ -143,6 +143,14 @@ static inline tlng_four tlng_read_four(tlne::shared<float> at) {
   return {at[0], at[1], at[2], at[3]};
 }
 
+static inline void tlng_write_four(tlne::shared<float> at, tlng_four four) {
+  if (at.offset % 4 != 0) tlne::report("shared memory, not aligned", at.offset * 4, at.count * 4);
+  at[0] = four.x;
+  at[1] = four.y;
+  at[2] = four.z;
+  at[3] = four.w;
+}
+
 static inline uint64_t tlng_read_word(tlne::global<uint64_t> at) { return at[0]; }
 
 static inline void tlng_write_word(tlne::global<uint64_t> at, uint64_t word) {

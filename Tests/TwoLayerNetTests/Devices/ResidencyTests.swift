@@ -46,8 +46,10 @@ struct ResidencyTests {
     ResidencyCase(input: 200, hidden: 50, output: 12, batch: 256, isBytes: true, groups: 10),
     ResidencyCase(input: 383, hidden: 31, output: 5, batch: 197, isBytes: true, groups: 3, isTight: true),
     ResidencyCase(input: 385, hidden: 70, output: 40, batch: 64, isBytes: false, groups: 30),
-    ResidencyCase(input: 1601, hidden: 20, output: 300, batch: 9, isBytes: true, groups: 11),
+    ResidencyCase(input: 1601, hidden: 20, output: 256, batch: 9, isBytes: true, groups: 11),
     ResidencyCase(input: 30, hidden: 300, output: 4, batch: 40, isBytes: false, groups: 132),
+    ResidencyCase(input: 40, hidden: 90, output: 7, batch: 17, isBytes: true, groups: 2),
+    ResidencyCase(input: 20, hidden: 12, output: 2, batch: 255, isBytes: true, groups: 4),
   ]
 
   private func dataset(_ sizes: ResidencyCase, rows: Int) throws -> Dataset {
@@ -121,6 +123,7 @@ struct ResidencyTests {
     #expect(try !fits(11, 100, 10, batch: 100))
     #expect(try !fits(784, 11, 10, batch: 100))
     #expect(try !fits(784, 100, 1, batch: 100))
+    #expect(try !fits(784, 100, 257, batch: 100))
     // Sizes.
     #expect(try !fits(784, 100, 10, batch: 257))
     #expect(try !fits(784, 4096, 10, batch: 100))

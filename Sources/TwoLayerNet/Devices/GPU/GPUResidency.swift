@@ -19,7 +19,7 @@ struct GPUResidency {
   private let units: Int
   private let batches: Int
 
-  /// The threads that look up a batch's rows.
+  /// A thread for each row of a batch, and for each output.
   private static let largestBatch = GPUKernel.threadsPerGroup
   /// Beyond that nothing fits; so that no product overflows.
   private static let largestSize = 1 << 14
@@ -29,11 +29,12 @@ struct GPUResidency {
   init?(_ shape: Shape, batch: Int, _ capacity: GPUCapacity) {
     let (inputs, hidden, outputs) = (shape.input, shape.hidden, shape.output)
     guard (4...Self.largestBatch).contains(batch), (12...Self.largestSize).contains(inputs),
-      (12...Self.largestSize).contains(hidden), (2...Self.largestSize / 4).contains(outputs)
+      (12...Self.largestSize).contains(hidden), (2...Self.largestBatch).contains(outputs)
     else { return nil }
     func layout(_ units: Int, _ batches: Int) -> tlng_layout {
       tlng_layout_of(
-        Int32(inputs), Int32(hidden), Int32(outputs), Int32(batch), Int32(units), Int32(batches))
+        Int32(inputs), Int32(hidden), Int32(outputs), Int32(batch), Int32(capacity.groups),
+        Int32(units), Int32(batches))
     }
     let across = capacity.groups / Int(layout(4, 1).panels)
     guard across > 0 else { return nil }

@@ -1,0 +1,183 @@
+/*
+ * Features on their way into the shared memory of a group of resident.h, and words between groups.
+ */
+#ifndef TLN_GPU_RESIDENT_FEATURES_H
+#define TLN_GPU_RESIDENT_FEATURES_H
+
+#include "elementwise.h"
+#include "layout.h"
+
+struct tlng_part {
+  int start, count; /* inputs; none if the group has no part */
+  int first_unit;
+  bool is_last; /* of the panels: it has the units' biases */
+};
+
+TLNG_FUNCTION tlng_part tlng_part_of(TLNG_STEP s, tlng_layout l, int group) {
+  tlng_part part;
+  part.start = group / l.across * l.length;
+  part.count = group < l.parts ? tlng_least_int(l.length, (int)s.inputs - part.start) : 0;
+  part.first_unit = group % l.across * l.units;
+  part.is_last = group < l.parts && group >= l.parts - l.across;
+  return part;
+}
+
+/* ---------------------------------------------------------------------------------- mail */
+
+TLNG_FUNCTION void tlng_send(TLNG_GLOBAL(tlng_word) words, tlng_int place, unsigned number, float value) {
+  tlng_write_word(words + place, (tlng_word)number << 32 | tlng_bits(value));
+}
+
+#define TLNG_WORDS_AT_ONCE 8
+
+/* Waits for two runs of words, of step `number`. */
+TLNG_CALLED void tlng_receive(TLNG_PLACE place, TLNG_GLOBAL(tlng_word) words, unsigned number,
+                              tlng_int first, int count, TLNG_SHARED_POINTER(float) values,
+                              tlng_int other_first, int other_count,
+                              TLNG_SHARED_POINTER(float) other_values) {
+  const int all = count + other_count;
+  TLNG_GLOBAL(tlng_word) one = words + first;
+  TLNG_GLOBAL(tlng_word) other = words + (other_first - count);
+  TLNG_EACH_THREAD(t) {
+    TLNG_ROLL
+    for (int begin = t; begin < all; begin += TLNG_WORDS_AT_ONCE * TLNG_THREADS) {
+      tlng_word word[TLNG_WORDS_AT_ONCE];
+      bool has_come = false;
+      TLNG_ROLL
+      while (!has_come) {
+        has_come = true;
+        TLNG_UNROLL
+        for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++) {
+          const int at = begin + i * TLNG_THREADS;
+          word[i] = (tlng_word)number << 32;
+          if (at < all) word[i] = tlng_read_word((at < count ? one : other) + at);
+        }
+        TLNG_UNROLL
+        for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++)
+          has_come = has_come && (unsigned)(word[i] >> 32) == number;
+        if (!has_come) TLNG_LET_OTHERS_RUN();
+      }
+      TLNG_UNROLL
+      for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++) {
+        const int at = begin + i * TLNG_THREADS;
+        const float value = tlng_float((unsigned)word[i]);
+        if (at < count)
+          values[at] = value;
+        else if (at < all)
+          other_values[at - count] = value;
+      }
+    }
+  }
+}
+
+/* ------------------------------------------------------------------------------ features */
+
+/* A thread brings pieces of four bytes, or single features, all from one column of pieces; those of its
+ * first rows are read long before they are needed. */
+#define TLNG_RESIDENT_READ_AHEAD 20
+
+struct tlng_bringing {
+  bool in_words;             /* of four bytes */
+  int row, row_step;         /* pieces of this thread; row is the batch's size if there are none */
+  int column;                /* of a piece's first feature, in a row of shared memory */
+  TLNG_GLOBAL(const unsigned char) start; /* of the column in the dataset */
+};
+
+TLNG_FUNCTION tlng_bringing tlng_bringing_of(TLNG_STEP s, int t, tlng_part part) {
+  TLNG_GLOBAL(const unsigned char) x = s.x;
+  tlng_bringing own;
+  own.in_words = s.is_bytes && part.start % 4 == 0;
+  const int width = own.in_words ? 4 : 1;
+  const int pieces = part.count > 0 ? (part.count + width - 1) / width : 1;
+  own.row_step = TLNG_THREADS / pieces;
+  own.row = t / pieces;
+  own.column = (t - own.row * pieces) * width;
+  own.start = x + (part.start + own.column) * (s.is_bytes ? 1 : 4);
+  if (part.count == 0 || own.row >= own.row_step) own.row = (int)s.rows;
+  return own;
+}
+
+/* Pieces of up to `count` rows from `first` on, of which `rows` says the place in the dataset. */
+TLNG_FUNCTION void tlng_read_pieces(TLNG_STEP s, tlng_bringing own, int first, int count,
+                                    TLNG_SHARED_POINTER(float) rows, unsigned *pieces) {
+  const int last = (int)s.rows - 1;
+  if (first > last) return;
+  if (own.in_words || !s.is_bytes) {
+    TLNG_UNROLL
+    for (int i = 0; i < count; i++) {
+      const unsigned row = tlng_bits(rows[tlng_least_int(first + i * own.row_step, last)]);
+      pieces[i] = ((TLNG_GLOBAL(const unsigned))(own.start + (tlng_int)row * (unsigned)s.x_stride))[0];
+    }
+  } else {
+    TLNG_UNROLL
+    for (int i = 0; i < count; i++) {
+      const unsigned row = tlng_bits(rows[tlng_least_int(first + i * own.row_step, last)]);
+      pieces[i] = own.start[(tlng_int)row * (unsigned)s.x_stride];
+    }
+  }
+}
+
+TLNG_FUNCTION void tlng_put_pieces(TLNG_STEP s, tlng_layout l, tlng_bringing own, int first, int count,
+                                   const unsigned *pieces, TLNG_SHARED_POINTER(float) x) {
+  const int batch = (int)s.rows;
+  TLNG_SHARED_POINTER(float) column = x + own.column;
+  if (own.in_words) {
+    TLNG_UNROLL
+    for (int i = 0; i < count; i++) {
+      const int row = first + i * own.row_step;
+      tlng_four four;
+      four.x = tlng_byte_value(pieces[i] & 255u);
+      four.y = tlng_byte_value(pieces[i] >> 8 & 255u);
+      four.z = tlng_byte_value(pieces[i] >> 16 & 255u);
+      four.w = tlng_byte_value(pieces[i] >> 24);
+      if (row < batch) tlng_write_four(column + row * l.stride, four);
+    }
+  } else {
+    TLNG_UNROLL
+    for (int i = 0; i < count; i++) {
+      const int row = first + i * own.row_step;
+      const float value = s.is_bytes ? tlng_byte_value(pieces[i]) : tlng_float(pieces[i]);
+      if (row < batch) column[row * l.stride] = value;
+    }
+  }
+}
+
+/* Begins to read the features of the next step's batch, its labels, and the rows of the step after that: a
+ * thread's share. Whatever it does before the next barrier need not wait for them. */
+TLNG_FUNCTION void tlng_read_ahead(TLNG_STEP s, TLNG_PLACE place, int t, tlng_part part, int step,
+                                   TLNG_SHARED_POINTER(float) rows, unsigned *pieces, unsigned *others) {
+  TLNG_GLOBAL(const unsigned) order = s.order;
+  TLNG_GLOBAL(const int) labels = s.labels;
+  const int batch = (int)s.rows;
+  const tlng_bringing own = tlng_bringing_of(s, t, part);
+  tlng_read_pieces(s, own, own.row, TLNG_RESIDENT_READ_AHEAD, rows, pieces);
+  const tlng_int row = (tlng_int)place.group + (tlng_int)t * place.groups;
+  if (row < batch) others[0] = (unsigned)labels[tlng_bits(rows[row])];
+  if (t < batch && step + 1 < s.steps) others[1] = order[(tlng_int)(step + 1) * batch + t];
+}
+
+/* Brings what was read into shared memory, and what else there is. */
+TLNG_FUNCTION void tlng_bring(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, tlng_part part, int step,
+                              TLNG_SHARED_POINTER(float) x, TLNG_SHARED_POINTER(float) rows,
+                              TLNG_SHARED_POINTER(float) labels,
+                              TLNG_OWN_ARGUMENT(unsigned, pieces, TLNG_RESIDENT_READ_AHEAD),
+                              TLNG_OWN_ARGUMENT(unsigned, others, 2)) {
+  const int batch = (int)s.rows;
+  TLNG_EACH_THREAD(t) {
+    const tlng_bringing own = tlng_bringing_of(s, t, part);
+    tlng_put_pieces(s, l, own, own.row, TLNG_RESIDENT_READ_AHEAD, TLNG_MINE(pieces, t), x);
+    TLNG_ROLL
+    for (int row = own.row + TLNG_RESIDENT_READ_AHEAD * own.row_step; row < batch; row += 8 * own.row_step) {
+      unsigned more[8];
+      tlng_read_pieces(s, own, row, 8, rows, more);
+      tlng_put_pieces(s, l, own, row, 8, more, x);
+    }
+  }
+  TLNG_EACH_THREAD(t) {
+    if ((tlng_int)place.group + (tlng_int)t * place.groups < batch)
+      labels[t] = tlng_float(TLNG_MINE(others, t)[0]);
+    if (t < batch && step + 1 < s.steps) rows[t] = tlng_float(TLNG_MINE(others, t)[1]);
+  }
+}
+
+#endif
