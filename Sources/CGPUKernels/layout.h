@@ -17,39 +17,44 @@ TLNG_FUNCTION tlng_int tlng_panel_length(tlng_int count) {
   return count <= 192 ? count : count < 384 ? count / 2 : 192;
 }
 
+/* From row to row of features in shared memory: those of a panel, and so many that rows begin in different
+ * banks. */
+#define TLNG_RESIDENT_STRIDE 196
+
 /* The first layer is cut into parts: the inputs of a panel, and `units` hidden units. The second is cut into
  * pieces: all outputs, and `piece_units` hidden units. A group has at most one of each.
  *
- * Places are in floats of shared memory, each a multiple of 4, or in words of the mail. */
+ * Places are in floats of shared memory, each a multiple of 4, or in words of the mail. Hidden units that
+ * run by fours or eights are in matrices of 4 or 8 columns, one after the other. */
 typedef struct tlng_layout {
   int length, panels;       /* of the sums over inputs */
   int units, across, parts; /* parts side by side, and all of them */
   int piece_units, pieces;
-  int stride;               /* of a row of features */
   int x, x_floats, x_count; /* batches of features: that of the step, and perhaps that of the next */
-  int rows, labels;         /* rows of the next batch [batch]; labels of the group's rows, twice [batch] */
+  int rows, labels;         /* places of the batches' rows, and labels of the group's, of two steps [2][batch] */
   /* A part. */
-  int w, v;                 /* [length][units] of w1 and its momentum */
+  int w, v;                 /* w1 and its momentum [units / 4][length][4] */
   int b1, vb1;              /* [units], if the part is one of the last panel's */
-  int d, target;            /* [batch][units] of the gradient of the hidden units; [batch] */
-  int dw, db1;              /* gradients [length][units] and [units] */
+  int d, target;            /* gradient of the hidden units [units / 4][batch][4]; [batch] */
+  int dw, db1;              /* gradients, as w and b1 */
   /* A piece. */
   int w2, v2;               /* [outputs][piece_units] */
   int b2, vb2;              /* [outputs], if the piece is the first */
-  int piece_h, d_logits;    /* [batch][piece_units]; [batch][outputs] */
-  int dw2, db2;             /* gradients [outputs][piece_units] and [outputs] */
+  int piece_h, d_logits;    /* [piece_units / 8][batch][8]; [batch][outputs] */
+  int dw2, db2;             /* gradients, as w2 and b2 */
   /* A row of the batch. */
   int rest;                 /* b1 [hidden], w2 [outputs][hidden], b2 [outputs] */
-  int partial;              /* [panels][hidden], the sums of a row's panels */
+  int row_units;            /* hidden units, rounded up */
+  int partial;              /* [panels][row_units], the sums of a row's panels */
   int h, logits, row_d_logits, space;
   int floats;
   /* The mail. */
-  tlng_int mail_d;          /* [across][batch][units]; before it [batch][panels][hidden], the panels' sums */
-  tlng_int mail_target;     /* [batch] */
-  tlng_int mail_h;          /* [pieces][batch][piece_units] */
-  tlng_int mail_d_logits;   /* [batch][outputs] */
-  tlng_int mail_rest;       /* as in `rest` */
-  tlng_int words;
+  int mail_d;               /* [..][batch][4]; before it the panels' sums [batch][panels][row_units] */
+  int mail_target;          /* [batch] */
+  int mail_h;               /* [..][batch][8] */
+  int mail_d_logits;        /* [batch][outputs] */
+  int mail_rest;            /* as in `rest` */
+  int words;
 } tlng_layout;
 
 TLNG_FUNCTION int tlng_place_floats(int *end, int count) {
@@ -68,15 +73,13 @@ TLNG_FUNCTION tlng_layout tlng_layout_of(int inputs, int hidden, int outputs, in
   l.units = units;
   l.across = (hidden + units - 1) / units;
   l.parts = l.panels * l.across;
-  l.piece_units = (hidden + groups - 1) / groups;
-  if (l.piece_units < 8) l.piece_units = 8;
+  l.piece_units = ((hidden + groups - 1) / groups + 7) & ~7;
   l.pieces = (hidden + l.piece_units - 1) / l.piece_units;
-  /* Rows begin in different banks. */
-  l.stride = ((l.length + 3) & ~3) + 4;
-  l.x_floats = batch * l.stride;
+  l.row_units = l.across * units;
+  l.x_floats = batch * TLNG_RESIDENT_STRIDE;
   l.x_count = batches;
   l.x = tlng_place_floats(&end, batches * l.x_floats);
-  l.rows = tlng_place_floats(&end, batch);
+  l.rows = tlng_place_floats(&end, 2 * batch);
   l.labels = tlng_place_floats(&end, 2 * batch);
   l.w = tlng_place_floats(&end, l.length * units);
   l.v = tlng_place_floats(&end, l.length * units);
@@ -95,18 +98,18 @@ TLNG_FUNCTION tlng_layout tlng_layout_of(int inputs, int hidden, int outputs, in
   l.dw2 = tlng_place_floats(&end, outputs * l.piece_units);
   l.db2 = tlng_place_floats(&end, outputs);
   l.rest = tlng_place_floats(&end, hidden + outputs * hidden + outputs);
-  l.partial = tlng_place_floats(&end, l.panels * hidden);
+  l.partial = tlng_place_floats(&end, l.panels * l.row_units);
   l.h = tlng_place_floats(&end, hidden);
   l.logits = tlng_place_floats(&end, outputs);
   l.row_d_logits = tlng_place_floats(&end, outputs);
   l.space = tlng_place_floats(&end, TLNG_THREADS);
   l.floats = end;
-  l.mail_d = (tlng_int)batch * l.panels * hidden;
-  l.mail_target = l.mail_d + (tlng_int)l.across * batch * units;
+  l.mail_d = batch * l.panels * l.row_units;
+  l.mail_target = l.mail_d + batch * l.row_units;
   l.mail_h = l.mail_target + batch;
-  l.mail_d_logits = l.mail_h + (tlng_int)l.pieces * batch * l.piece_units;
-  l.mail_rest = l.mail_d_logits + (tlng_int)batch * outputs;
-  l.words = l.mail_rest + hidden + (tlng_int)outputs * hidden + outputs;
+  l.mail_d_logits = l.mail_h + batch * l.pieces * l.piece_units;
+  l.mail_rest = l.mail_d_logits + batch * outputs;
+  l.words = l.mail_rest + hidden + outputs * hidden + outputs;
   return l;
 }
 

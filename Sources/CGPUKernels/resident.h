@@ -33,68 +33,71 @@ TLNG_FUNCTION void tlng_resident_run(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_
                                        (int)s.units, (int)s.batches);
   const tlng_part part = tlng_part_of(s, l, place.group);
   const int piece = place.groups - 1 - place.group;
-  TLNG_SHARED_POINTER(float) rows = memory + l.rows; /* of the next step */
   TLNG_OWN(unsigned, pieces, TLNG_RESIDENT_READ_AHEAD);
   TLNG_OWN(unsigned, others, 2);
-  tlng_load_part(s, place, l, part, memory);
-  tlng_load_piece(s, place, l, piece, memory);
+  TLNG_OWN(tlng_lane_share, shares, 2);
+  tlng_sgd optimizer = tlng_optimizer(s, 0);
+  tlng_copy_parameters(s, place, l, part, piece, false, memory);
   TLNG_EACH_THREAD(t) {
-    tlng_tell_rest(s, t, l, part, piece, memory, words, 1);
-    if (t < batch) rows[t] = tlng_float(order[t]);
+    if (t < batch) memory[l.rows + t] = tlng_float(order[t]);
+    tlng_find_shares(s, t, place.group, TLNG_MINE(shares, t));
   }
-  /* One round more than there are steps: the first only brings a batch. */
+  /* One round more than there are steps: the first only brings a batch, and tells what the parameters are. */
   int step = -1;
   TLNG_ROLL
   for (; step < steps; step++) {
-    const int next = step + 1;
+    const int next = step + 1, odd = next & 1;
     const unsigned number = (unsigned)next;
     TLNG_SHARED_POINTER(float) x = memory + (l.x + (step & (l.x_count - 1)) * l.x_floats);
     TLNG_SHARED_POINTER(float) next_x = memory + (l.x + (next & (l.x_count - 1)) * l.x_floats);
-    TLNG_SHARED_POINTER(float) next_labels = memory + (l.labels + (next & 1) * batch);
+    TLNG_SHARED_POINTER(float) rows = memory + (l.rows + odd * batch);
+    TLNG_SHARED_POINTER(float) later_rows = memory + (l.rows + (1 - odd) * batch);
+    TLNG_SHARED_POINTER(float) labels = memory + (l.labels + (1 - odd) * batch);
+    TLNG_SHARED_POINTER(float) next_labels = memory + (l.labels + odd * batch);
     TLNG_EACH_THREAD(t) {
       if (next < steps)
         tlng_read_ahead(s, place, t, part, next, rows, TLNG_MINE(pieces, t), TLNG_MINE(others, t));
       if (step >= 0) tlng_part_forward(s, t, l, part, x, memory + l.w, words, number);
     }
-    /* While the others' sums are on their way, if there is room beside this step's batch. */
-    const bool at_once = step < 0 || l.x_count > 1;
-    if (at_once && next < steps)
-      tlng_bring(s, place, l, part, next, next_x, rows, next_labels, pieces, others);
-    if (step < 0) continue;
+    /* While the others' sums are on their way, if there is room beside this step's batch; else at the end. */
+    bool has_brought = next == steps;
     TLNG_ROLL
-    for (int i = 0, row = place.group; row < batch; i++, row += place.groups) {
-      const int label = (int)tlng_bits(memory[l.labels + (step & 1) * batch + i]);
-      tlng_resident_row(s, place, l, row, i == 0, label, memory, words, number);
-    }
-    tlng_receive(place, words, number, l.mail_target, batch, memory + l.target,
-                 l.mail_d + (tlng_int)(part.first_unit / l.units) * batch * l.units,
-                 part.count > 0 ? batch * l.units : 0, memory + l.d);
-    if (piece < l.pieces)
-      tlng_receive(place, words, number, l.mail_h + (tlng_int)piece * batch * l.piece_units,
-                   batch * l.piece_units, memory + l.piece_h, l.mail_d_logits, batch * (int)s.outputs,
-                   memory + l.d_logits);
-    TLNG_EACH_THREAD(t) {
-      tlng_part_gradients(s, t, l, part, x, memory);
-      if (piece < l.pieces) tlng_piece_gradients(s, t, l, piece, memory);
-      if (t == TLNG_THREADS - 1) memory[l.space] = tlng_total_loss(memory + l.target, batch);
-    }
-    const float loss = memory[l.space];
-    if (place.group == 0) {
+    for (int turn = 0; turn < 2; turn++) {
+      if (!has_brought && (turn == 1 || step < 0 || l.x_count > 1)) {
+        tlng_bring(s, place, part, next, next_x, rows, later_rows, next_labels, pieces, others);
+        has_brought = true;
+      }
+      if (step < 0 || turn == 1) continue;
+      TLNG_ROLL
+      for (int i = 0, row = place.group; row < batch; i++, row += place.groups)
+        tlng_resident_row(s, place, l, row, i == 0, (int)tlng_bits(labels[i]), memory, words, number, shares);
+      tlng_receive(place, words, number, l.mail_target, batch, memory + l.target,
+                   l.mail_d + part.first_unit * batch, part.count > 0 ? batch * l.units : 0, memory + l.d);
+      if (piece < l.pieces)
+        tlng_receive(place, words, number, l.mail_h + piece * batch * l.piece_units, batch * l.piece_units,
+                     memory + l.piece_h, l.mail_d_logits, batch * (int)s.outputs, memory + l.d_logits);
       TLNG_EACH_THREAD(t) {
-        if (t == 0) losses[step] = loss / (float)batch;
+        tlng_part_gradients(s, t, l, part, x, memory);
+        if (piece < l.pieces) tlng_piece_gradients(s, t, l, piece, memory);
+        if (t == TLNG_THREADS - 1) memory[l.space] = tlng_total_loss(memory + l.target, batch);
       }
     }
-    if (!tlng_is_finite(loss)) break;
-    const tlng_sgd optimizer = tlng_optimizer(s, step);
+    if (step >= 0) {
+      const float loss = memory[l.space];
+      if (place.group == 0) {
+        TLNG_EACH_THREAD(t) {
+          if (t == 0) losses[step] = loss / (float)batch;
+        }
+      }
+      if (!tlng_is_finite(loss)) break;
+    }
     TLNG_EACH_THREAD(t) {
-      tlng_update_resident(s, t, l, part, piece, optimizer, memory);
+      if (step >= 0) tlng_update_resident(s, t, l, part, piece, optimizer, memory);
       tlng_tell_rest(s, t, l, part, piece, memory, words, number + 1);
     }
-    if (!at_once && next < steps)
-      tlng_bring(s, place, l, part, next, next_x, rows, next_labels, pieces, others);
+    if (step >= 0) optimizer.first = false;
   }
-  tlng_store_part(s, place, l, part, memory);
-  tlng_store_piece(s, place, l, piece, memory);
+  tlng_copy_parameters(s, place, l, part, piece, true, memory);
   if (place.group == 0) {
     TLNG_EACH_THREAD(t) {
       if (t == 0) state[0].begun = state[0].ended = (unsigned)step;

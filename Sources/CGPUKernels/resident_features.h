@@ -1,5 +1,5 @@
 /*
- * Features on their way into the shared memory of a group of resident.h, and words between groups.
+ * Words between the groups of resident.h, and features on their way into a group's shared memory.
  */
 #ifndef TLN_GPU_RESIDENT_FEATURES_H
 #define TLN_GPU_RESIDENT_FEATURES_H
@@ -24,20 +24,21 @@ TLNG_FUNCTION tlng_part tlng_part_of(TLNG_STEP s, tlng_layout l, int group) {
 
 /* ---------------------------------------------------------------------------------- mail */
 
-TLNG_FUNCTION void tlng_send(TLNG_GLOBAL(tlng_word) words, tlng_int place, unsigned number, float value) {
-  tlng_write_word(words + place, (tlng_word)number << 32 | tlng_bits(value));
+TLNG_FUNCTION tlng_word tlng_word_of(unsigned number, float value) {
+  return (tlng_word)number << 32 | tlng_bits(value);
 }
 
-#define TLNG_WORDS_AT_ONCE 8
+TLNG_FUNCTION void tlng_send(TLNG_GLOBAL(tlng_word) words, int place, unsigned number, float value) {
+  tlng_write_word(words + place, tlng_word_of(number, value));
+}
+
+#define TLNG_WORDS_AT_ONCE 7
 
 /* Waits for two runs of words, of step `number`. */
-TLNG_CALLED void tlng_receive(TLNG_PLACE place, TLNG_GLOBAL(tlng_word) words, unsigned number,
-                              tlng_int first, int count, TLNG_SHARED_POINTER(float) values,
-                              tlng_int other_first, int other_count,
-                              TLNG_SHARED_POINTER(float) other_values) {
-  const int all = count + other_count;
-  TLNG_GLOBAL(tlng_word) one = words + first;
-  TLNG_GLOBAL(tlng_word) other = words + (other_first - count);
+TLNG_CALLED void tlng_receive(TLNG_PLACE place, TLNG_GLOBAL(tlng_word) words, unsigned number, int first,
+                              int count, TLNG_SHARED_POINTER(float) values, int other_first,
+                              int other_count, TLNG_SHARED_POINTER(float) other_values) {
+  const int all = count + other_count, other = other_first - count;
   TLNG_EACH_THREAD(t) {
     TLNG_ROLL
     for (int begin = t; begin < all; begin += TLNG_WORDS_AT_ONCE * TLNG_THREADS) {
@@ -50,7 +51,7 @@ TLNG_CALLED void tlng_receive(TLNG_PLACE place, TLNG_GLOBAL(tlng_word) words, un
         for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++) {
           const int at = begin + i * TLNG_THREADS;
           word[i] = (tlng_word)number << 32;
-          if (at < all) word[i] = tlng_read_word((at < count ? one : other) + at);
+          if (at < all) word[i] = tlng_read_word(words + (at < count ? first + at : other + at));
         }
         TLNG_UNROLL
         for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++)
@@ -60,11 +61,10 @@ TLNG_CALLED void tlng_receive(TLNG_PLACE place, TLNG_GLOBAL(tlng_word) words, un
       TLNG_UNROLL
       for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++) {
         const int at = begin + i * TLNG_THREADS;
-        const float value = tlng_float((unsigned)word[i]);
         if (at < count)
-          values[at] = value;
+          values[at] = tlng_float((unsigned)word[i]);
         else if (at < all)
-          other_values[at - count] = value;
+          other_values[at - count] = tlng_float((unsigned)word[i]);
       }
     }
   }
@@ -72,73 +72,60 @@ TLNG_CALLED void tlng_receive(TLNG_PLACE place, TLNG_GLOBAL(tlng_word) words, un
 
 /* ------------------------------------------------------------------------------ features */
 
-/* A thread brings pieces of four bytes, or single features, all from one column of pieces; those of its
- * first rows are read long before they are needed. */
+/* A thread brings pieces, four bytes or a float, all from one column of pieces; those of its first rows are
+ * read long before they are needed. What is beyond the last row is the last row again. */
 #define TLNG_RESIDENT_READ_AHEAD 20
 
 struct tlng_bringing {
-  bool in_words;             /* of four bytes */
-  int row, row_step;         /* pieces of this thread; row is the batch's size if there are none */
-  int column;                /* of a piece's first feature, in a row of shared memory */
-  TLNG_GLOBAL(const unsigned char) start; /* of the column in the dataset */
+  int row, row_step; /* pieces of this thread; row is the batch's size if there are none */
+  int column;        /* of a piece's first feature, in a row of shared memory */
+  TLNG_GLOBAL(const unsigned) start; /* of the column in the dataset */
+  int stride;        /* of the dataset's rows, in pieces */
 };
 
 TLNG_FUNCTION tlng_bringing tlng_bringing_of(TLNG_STEP s, int t, tlng_part part) {
   TLNG_GLOBAL(const unsigned char) x = s.x;
   tlng_bringing own;
-  own.in_words = s.is_bytes && part.start % 4 == 0;
-  const int width = own.in_words ? 4 : 1;
-  const int pieces = part.count > 0 ? (part.count + width - 1) / width : 1;
+  const int width = s.is_bytes ? 4 : 1;
+  const int pieces = part.count > 0 ? (part.count + width - 1) / width : TLNG_THREADS;
   own.row_step = TLNG_THREADS / pieces;
   own.row = t / pieces;
-  own.column = (t - own.row * pieces) * width;
-  own.start = x + (part.start + own.column) * (s.is_bytes ? 1 : 4);
+  const int piece = t - own.row * pieces;
+  own.column = piece * width;
+  own.start = (TLNG_GLOBAL(const unsigned))(x + (s.is_bytes ? part.start : 4 * part.start)) + piece;
+  own.stride = (int)s.x_stride / 4;
   if (part.count == 0 || own.row >= own.row_step) own.row = (int)s.rows;
   return own;
 }
 
-/* Pieces of up to `count` rows from `first` on, of which `rows` says the place in the dataset. */
-TLNG_FUNCTION void tlng_read_pieces(TLNG_STEP s, tlng_bringing own, int first, int count,
+/* Pieces of `count` rows from `first` on, of which `rows` says the place in the dataset. */
+TLNG_FUNCTION void tlng_read_pieces(tlng_bringing own, int batch, int first, int count,
                                     TLNG_SHARED_POINTER(float) rows, unsigned *pieces) {
-  const int last = (int)s.rows - 1;
-  if (first > last) return;
-  if (own.in_words || !s.is_bytes) {
-    TLNG_UNROLL
-    for (int i = 0; i < count; i++) {
-      const unsigned row = tlng_bits(rows[tlng_least_int(first + i * own.row_step, last)]);
-      pieces[i] = ((TLNG_GLOBAL(const unsigned))(own.start + (tlng_int)row * (unsigned)s.x_stride))[0];
-    }
-  } else {
-    TLNG_UNROLL
-    for (int i = 0; i < count; i++) {
-      const unsigned row = tlng_bits(rows[tlng_least_int(first + i * own.row_step, last)]);
-      pieces[i] = own.start[(tlng_int)row * (unsigned)s.x_stride];
-    }
+  TLNG_UNROLL
+  for (int i = 0; i < count; i++) {
+    const int row = tlng_least_int(first + i * own.row_step, batch - 1);
+    pieces[i] = own.start[(tlng_int)tlng_bits(rows[row]) * own.stride];
   }
 }
 
-TLNG_FUNCTION void tlng_put_pieces(TLNG_STEP s, tlng_layout l, tlng_bringing own, int first, int count,
+TLNG_FUNCTION void tlng_put_pieces(TLNG_STEP s, tlng_bringing own, int first, int count,
                                    const unsigned *pieces, TLNG_SHARED_POINTER(float) x) {
-  const int batch = (int)s.rows;
+  const int last = (int)s.rows - 1;
   TLNG_SHARED_POINTER(float) column = x + own.column;
-  if (own.in_words) {
+  if (s.is_bytes) {
     TLNG_UNROLL
     for (int i = 0; i < count; i++) {
-      const int row = first + i * own.row_step;
       tlng_four four;
       four.x = tlng_byte_value(pieces[i] & 255u);
       four.y = tlng_byte_value(pieces[i] >> 8 & 255u);
       four.z = tlng_byte_value(pieces[i] >> 16 & 255u);
       four.w = tlng_byte_value(pieces[i] >> 24);
-      if (row < batch) tlng_write_four(column + row * l.stride, four);
+      tlng_write_four(column + tlng_least_int(first + i * own.row_step, last) * TLNG_RESIDENT_STRIDE, four);
     }
   } else {
     TLNG_UNROLL
-    for (int i = 0; i < count; i++) {
-      const int row = first + i * own.row_step;
-      const float value = s.is_bytes ? tlng_byte_value(pieces[i]) : tlng_float(pieces[i]);
-      if (row < batch) column[row * l.stride] = value;
-    }
+    for (int i = 0; i < count; i++)
+      column[tlng_least_int(first + i * own.row_step, last) * TLNG_RESIDENT_STRIDE] = tlng_float(pieces[i]);
   }
 }
 
@@ -148,35 +135,32 @@ TLNG_FUNCTION void tlng_read_ahead(TLNG_STEP s, TLNG_PLACE place, int t, tlng_pa
                                    TLNG_SHARED_POINTER(float) rows, unsigned *pieces, unsigned *others) {
   TLNG_GLOBAL(const unsigned) order = s.order;
   TLNG_GLOBAL(const int) labels = s.labels;
-  const int batch = (int)s.rows;
+  const int batch = (int)s.rows, row = place.group + t * place.groups;
   const tlng_bringing own = tlng_bringing_of(s, t, part);
-  tlng_read_pieces(s, own, own.row, TLNG_RESIDENT_READ_AHEAD, rows, pieces);
-  const tlng_int row = (tlng_int)place.group + (tlng_int)t * place.groups;
+  if (own.row < batch) tlng_read_pieces(own, batch, own.row, TLNG_RESIDENT_READ_AHEAD, rows, pieces);
   if (row < batch) others[0] = (unsigned)labels[tlng_bits(rows[row])];
   if (t < batch && step + 1 < s.steps) others[1] = order[(tlng_int)(step + 1) * batch + t];
 }
 
 /* Brings what was read into shared memory, and what else there is. */
-TLNG_FUNCTION void tlng_bring(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, tlng_part part, int step,
+TLNG_FUNCTION void tlng_bring(TLNG_STEP s, TLNG_PLACE place, tlng_part part, int step,
                               TLNG_SHARED_POINTER(float) x, TLNG_SHARED_POINTER(float) rows,
-                              TLNG_SHARED_POINTER(float) labels,
+                              TLNG_SHARED_POINTER(float) next_rows, TLNG_SHARED_POINTER(float) labels,
                               TLNG_OWN_ARGUMENT(unsigned, pieces, TLNG_RESIDENT_READ_AHEAD),
                               TLNG_OWN_ARGUMENT(unsigned, others, 2)) {
   const int batch = (int)s.rows;
   TLNG_EACH_THREAD(t) {
     const tlng_bringing own = tlng_bringing_of(s, t, part);
-    tlng_put_pieces(s, l, own, own.row, TLNG_RESIDENT_READ_AHEAD, TLNG_MINE(pieces, t), x);
+    if (own.row < batch)
+      tlng_put_pieces(s, own, own.row, TLNG_RESIDENT_READ_AHEAD, TLNG_MINE(pieces, t), x);
     TLNG_ROLL
-    for (int row = own.row + TLNG_RESIDENT_READ_AHEAD * own.row_step; row < batch; row += 8 * own.row_step) {
-      unsigned more[8];
-      tlng_read_pieces(s, own, row, 8, rows, more);
-      tlng_put_pieces(s, l, own, row, 8, more, x);
+    for (int row = own.row + TLNG_RESIDENT_READ_AHEAD * own.row_step; row < batch; row += 4 * own.row_step) {
+      unsigned more[4];
+      tlng_read_pieces(own, batch, row, 4, rows, more);
+      tlng_put_pieces(s, own, row, 4, more, x);
     }
-  }
-  TLNG_EACH_THREAD(t) {
-    if ((tlng_int)place.group + (tlng_int)t * place.groups < batch)
-      labels[t] = tlng_float(TLNG_MINE(others, t)[0]);
-    if (t < batch && step + 1 < s.steps) rows[t] = tlng_float(TLNG_MINE(others, t)[1]);
+    if (place.group + t * place.groups < batch) labels[t] = tlng_float(TLNG_MINE(others, t)[0]);
+    if (t < batch && step + 1 < s.steps) next_rows[t] = tlng_float(TLNG_MINE(others, t)[1]);
   }
 }
 

@@ -6,89 +6,66 @@
 
 #include "resident_features.h"
 
-/* Places in a part or a piece and in the device's memory: row and column of a matrix [..][hidden]. */
+/* A matrix in shared memory, and its place in the device's: columns of a matrix [..][row_length] from
+ * first_column on, in matrices of `width` columns [rows][width]. */
 struct tlng_span {
-  int first_row, rows, first_column, columns;
+  int place, matrix_floats; /* from one to the next */
+  int first_row, rows, first_column, columns, width, row_length;
 };
 
-/* Copies a matrix in, with zeros beyond the last hidden unit, or back. */
-TLNG_CALLED void tlng_copy_in(TLNG_PLACE place, tlng_span span, int hidden, TLNG_GLOBAL(const float) from,
-                              TLNG_SHARED_POINTER(float) to) {
-  TLNG_EACH_THREAD(t) {
-    TLNG_ROLL
-    for (int i = t; i < span.rows * span.columns; i += TLNG_THREADS) {
-      const int column = span.first_column + i % span.columns;
-      const tlng_int row = span.first_row + i / span.columns;
-      to[i] = column < hidden ? from[row * hidden + column] : 0.0f;
-    }
-  }
-}
-
-TLNG_CALLED void tlng_copy_back(TLNG_PLACE place, tlng_span span, int hidden,
-                                TLNG_SHARED_POINTER(float) from, TLNG_GLOBAL(float) to) {
-  TLNG_EACH_THREAD(t) {
-    TLNG_ROLL
-    for (int i = t; i < span.rows * span.columns; i += TLNG_THREADS) {
-      const int column = span.first_column + i % span.columns;
-      const tlng_int row = span.first_row + i / span.columns;
-      if (column < hidden) to[row * hidden + column] = from[i];
-    }
-  }
-}
-
-TLNG_FUNCTION tlng_span tlng_span_of(int first_row, int rows, int first_column, int columns) {
+TLNG_FUNCTION tlng_span tlng_span_of(int place, int rows, int first_column, int columns, int width,
+                                     int row_length) {
   tlng_span span;
-  span.first_row = first_row;
+  span.place = place;
+  span.matrix_floats = rows * width;
+  span.first_row = 0;
   span.rows = rows;
   span.first_column = first_column;
   span.columns = columns;
+  span.width = width;
+  span.row_length = row_length;
   return span;
 }
 
-TLNG_FUNCTION void tlng_load_part(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, tlng_part part,
-                                  TLNG_SHARED_POINTER(float) memory) {
-  const int hidden = (int)s.hidden;
-  const tlng_span weights = tlng_span_of(part.start, part.count, part.first_unit, l.units);
-  const tlng_span biases = tlng_span_of(0, part.is_last ? 1 : 0, part.first_unit, l.units);
-  tlng_copy_in(place, weights, hidden, s.w1, memory + l.w);
-  tlng_copy_in(place, weights, hidden, s.v1, memory + l.v);
-  tlng_copy_in(place, biases, hidden, s.b1, memory + l.b1);
-  tlng_copy_in(place, biases, hidden, s.vb1, memory + l.vb1);
+/* Copies it in, with zeros beyond the end of rows, or back. */
+TLNG_CALLED void tlng_copy_span(TLNG_PLACE place, tlng_span span, bool is_back, TLNG_GLOBAL(float) all,
+                                TLNG_SHARED_POINTER(float) memory) {
+  TLNG_EACH_THREAD(t) {
+    TLNG_ROLL
+    for (int i = t; i < span.rows * span.columns; i += TLNG_THREADS) {
+      const int matrix = i / (span.rows * span.width), of_matrix = i - matrix * (span.rows * span.width);
+      const int row = of_matrix / span.width;
+      const int column = span.first_column + matrix * span.width + (of_matrix - row * span.width);
+      const tlng_int at = (tlng_int)(span.first_row + row) * span.row_length + column;
+      const int here = span.place + matrix * span.matrix_floats + of_matrix;
+      if (!is_back)
+        memory[here] = column < span.row_length ? all[at] : 0.0f;
+      else if (column < span.row_length)
+        all[at] = memory[here];
+    }
+  }
 }
 
-TLNG_FUNCTION void tlng_store_part(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, tlng_part part,
-                                   TLNG_SHARED_POINTER(float) memory) {
-  const int hidden = (int)s.hidden;
-  const tlng_span weights = tlng_span_of(part.start, part.count, part.first_unit, l.units);
-  const tlng_span biases = tlng_span_of(0, part.is_last ? 1 : 0, part.first_unit, l.units);
-  tlng_copy_back(place, weights, hidden, memory + l.w, s.w1);
-  tlng_copy_back(place, weights, hidden, memory + l.v, s.v1);
-  tlng_copy_back(place, biases, hidden, memory + l.b1, s.b1);
-  tlng_copy_back(place, biases, hidden, memory + l.vb1, s.vb1);
-}
-
-TLNG_FUNCTION void tlng_load_piece(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, int piece,
-                                   TLNG_SHARED_POINTER(float) memory) {
+/* The parameters and momentum of the group's part and piece. */
+TLNG_FUNCTION void tlng_copy_parameters(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, tlng_part part,
+                                        int piece, bool is_back, TLNG_SHARED_POINTER(float) memory) {
   const int hidden = (int)s.hidden, outputs = (int)s.outputs;
-  const tlng_span weights =
-      tlng_span_of(0, piece < l.pieces ? outputs : 0, piece * l.piece_units, l.piece_units);
-  const tlng_span biases = tlng_span_of(0, piece == 0 ? 1 : 0, 0, outputs);
-  tlng_copy_in(place, weights, hidden, s.w2, memory + l.w2);
-  tlng_copy_in(place, weights, hidden, s.v2, memory + l.v2);
-  tlng_copy_in(place, biases, outputs, s.b2, memory + l.b2);
-  tlng_copy_in(place, biases, outputs, s.vb2, memory + l.vb2);
-}
-
-TLNG_FUNCTION void tlng_store_piece(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, int piece,
-                                    TLNG_SHARED_POINTER(float) memory) {
-  const int hidden = (int)s.hidden, outputs = (int)s.outputs;
-  const tlng_span weights =
-      tlng_span_of(0, piece < l.pieces ? outputs : 0, piece * l.piece_units, l.piece_units);
-  const tlng_span biases = tlng_span_of(0, piece == 0 ? 1 : 0, 0, outputs);
-  tlng_copy_back(place, weights, hidden, memory + l.w2, s.w2);
-  tlng_copy_back(place, weights, hidden, memory + l.v2, s.v2);
-  tlng_copy_back(place, biases, outputs, memory + l.b2, s.b2);
-  tlng_copy_back(place, biases, outputs, memory + l.vb2, s.vb2);
+  TLNG_ROLL
+  for (int i = 0; i < 2; i++) {
+    tlng_span w1 = tlng_span_of(i == 0 ? l.w : l.v, part.count, part.first_unit, l.units, 4, hidden);
+    w1.first_row = part.start;
+    w1.matrix_floats = 4 * l.length;
+    tlng_copy_span(place, w1, is_back, i == 0 ? s.w1 : s.v1, memory);
+    const tlng_span b1 = tlng_span_of(i == 0 ? l.b1 : l.vb1, part.is_last ? 1 : 0, part.first_unit, l.units,
+                                      l.units, hidden);
+    tlng_copy_span(place, b1, is_back, i == 0 ? s.b1 : s.vb1, memory);
+    const tlng_span w2 = tlng_span_of(i == 0 ? l.w2 : l.v2, piece < l.pieces ? outputs : 0,
+                                      piece * l.piece_units, l.piece_units, l.piece_units, hidden);
+    tlng_copy_span(place, w2, is_back, i == 0 ? s.w2 : s.v2, memory);
+    const tlng_span b2 =
+        tlng_span_of(i == 0 ? l.b2 : l.vb2, piece == 0 ? 1 : 0, 0, outputs, outputs, outputs);
+    tlng_copy_span(place, b2, is_back, i == 0 ? s.b2 : s.vb2, memory);
+  }
 }
 
 /* Tells the groups with rows b1, w2 and b2, as far as they are this group's: a thread's share. */
@@ -96,7 +73,7 @@ TLNG_FUNCTION void tlng_tell_rest(TLNG_STEP s, int t, tlng_layout l, tlng_part p
                                   TLNG_SHARED_POINTER(float) memory, TLNG_GLOBAL(tlng_word) words,
                                   unsigned number) {
   const int hidden = (int)s.hidden, outputs = (int)s.outputs;
-  const tlng_int of_w2 = l.mail_rest + hidden, of_b2 = of_w2 + outputs * hidden;
+  const int of_w2 = l.mail_rest + hidden, of_b2 = of_w2 + outputs * hidden;
   if (piece < l.pieces) {
     TLNG_ROLL
     for (int i = t; i < outputs * l.piece_units; i += TLNG_THREADS) {
@@ -139,15 +116,14 @@ struct tlng_forward_terms {
 };
 
 TLNG_FUNCTION void tlng_read_terms(tlng_forward_terms *terms, TLNG_SHARED_POINTER(float) x0,
-                                   TLNG_SHARED_POINTER(float) x1, TLNG_SHARED_POINTER(float) w,
-                                   int units) {
+                                   TLNG_SHARED_POINTER(float) x1, TLNG_SHARED_POINTER(float) w) {
   TLNG_UNROLL
   for (int i = 0; i < 2; i++) {
     terms->x[0][i] = tlng_read_four(x0 + 4 * i);
     terms->x[1][i] = tlng_read_four(x1 + 4 * i);
   }
   TLNG_UNROLL
-  for (int i = 0; i < 8; i++) terms->w[i] = tlng_read_four(w + i * units);
+  for (int i = 0; i < 8; i++) terms->w[i] = tlng_read_four(w + 4 * i);
 }
 
 TLNG_FUNCTION void tlng_add_terms(tlng_sums *sums, const tlng_forward_terms *terms) {
@@ -165,45 +141,45 @@ TLNG_FUNCTION void tlng_add_terms(tlng_sums *sums, const tlng_forward_terms *ter
 TLNG_FUNCTION void tlng_part_forward(TLNG_STEP s, int t, tlng_layout l, tlng_part part,
                                      TLNG_SHARED_POINTER(float) x, TLNG_SHARED_POINTER(float) w,
                                      TLNG_GLOBAL(tlng_word) words, unsigned number) {
-  const int batch = (int)s.rows, hidden = (int)s.hidden, panel = part.start / l.length;
+  const int batch = (int)s.rows, panel = part.start / l.length;
   const int half = (batch + 1) / 2;
   TLNG_ROLL
   for (int item = t; item < half * (l.units / 4) && part.count > 0; item += TLNG_THREADS) {
     const int quad = item / half, row = item - quad * half;
     const int other_row = tlng_least_int(row + half, batch - 1);
-    TLNG_SHARED_POINTER(float) x0 = x + row * l.stride;
-    TLNG_SHARED_POINTER(float) x1 = x + other_row * l.stride;
-    TLNG_SHARED_POINTER(float) own_w = w + 4 * quad;
+    TLNG_SHARED_POINTER(float) x0 = x + row * TLNG_RESIDENT_STRIDE;
+    TLNG_SHARED_POINTER(float) x1 = x + other_row * TLNG_RESIDENT_STRIDE;
+    TLNG_SHARED_POINTER(float) own_w = w + 4 * quad * l.length;
     tlng_sums sums[2];
     tlng_clear_sums(sums);
     tlng_clear_sums(sums + 1);
     int k = 0;
     if (part.count >= 16) {
       tlng_forward_terms one, other;
-      tlng_read_terms(&one, x0, x1, own_w, l.units);
+      tlng_read_terms(&one, x0, x1, own_w);
       TLNG_ROLL
       for (; k + 16 <= part.count; k += 16) {
-        tlng_read_terms(&other, x0 + (k + 8), x1 + (k + 8), own_w + (k + 8) * l.units, l.units);
+        tlng_read_terms(&other, x0 + (k + 8), x1 + (k + 8), own_w + 4 * (k + 8));
         tlng_add_terms(sums, &one);
         const int next = k + 24 <= part.count ? k + 16 : k;
-        tlng_read_terms(&one, x0 + next, x1 + next, own_w + next * l.units, l.units);
+        tlng_read_terms(&one, x0 + next, x1 + next, own_w + 4 * next);
         tlng_add_terms(sums, &other);
       }
     }
     TLNG_ROLL
     for (; k < part.count; k++) {
-      const tlng_four factor = tlng_read_four(own_w + k * l.units);
+      const tlng_four factor = tlng_read_four(own_w + 4 * k);
       tlng_add_products(sums, x0[k], factor);
       tlng_add_products(sums + 1, x1[k], factor);
     }
     const int unit = part.first_unit + 4 * quad;
     TLNG_UNROLL
     for (int r = 0; r < 2; r++) {
-      const tlng_int at = (tlng_int)((r == 0 ? row : other_row) * l.panels + panel) * hidden + unit;
+      const int at = ((r == 0 ? row : other_row) * l.panels + panel) * l.row_units + unit;
       TLNG_UNROLL
-      for (int j = 0; j < 4; j++) {
-        if (unit + j < hidden) tlng_send(words, at + j, number, sums[r].of[j]);
-      }
+      for (int j = 0; j < 4; j += 2)
+        tlng_write_two_words(words + (at + j), tlng_word_of(number, sums[r].of[j]),
+                             tlng_word_of(number, sums[r].of[j + 1]));
     }
   }
 }
@@ -254,14 +230,16 @@ struct tlng_gradient_terms {
   tlng_four d[4];
 };
 
-TLNG_FUNCTION void tlng_read_rows(tlng_gradient_terms *terms, TLNG_SHARED_POINTER(float) x, int third,
-                                  int two_thirds, int stride, TLNG_SHARED_POINTER(float) d, int units) {
+TLNG_FUNCTION void tlng_read_rows(tlng_gradient_terms *terms, TLNG_SHARED_POINTER(float) x0,
+                                  TLNG_SHARED_POINTER(float) x1, TLNG_SHARED_POINTER(float) x2,
+                                  TLNG_SHARED_POINTER(float) d, int row) {
+  const int of_x = row * TLNG_RESIDENT_STRIDE;
   TLNG_UNROLL
   for (int i = 0; i < 4; i++) {
-    terms->x[0][i] = x[i * stride];
-    terms->x[1][i] = x[i * stride + third];
-    terms->x[2][i] = x[i * stride + two_thirds];
-    terms->d[i] = tlng_read_four(d + i * units);
+    terms->x[0][i] = x0[of_x + i * TLNG_RESIDENT_STRIDE];
+    terms->x[1][i] = x1[of_x + i * TLNG_RESIDENT_STRIDE];
+    terms->x[2][i] = x2[of_x + i * TLNG_RESIDENT_STRIDE];
+    terms->d[i] = tlng_read_four(d + (4 * row + 4 * i));
   }
 }
 
@@ -282,10 +260,12 @@ TLNG_FUNCTION void tlng_part_gradients(TLNG_STEP s, int t, tlng_layout l, tlng_p
   TLNG_ROLL
   for (int item = t; item < third * (l.units / 4); item += TLNG_THREADS) {
     const int quad = item / third, k = item - quad * third;
-    const int more = tlng_least_int(third, part.count - 1 - k);
-    const int most = tlng_least_int(2 * third, part.count - 1 - k);
-    TLNG_SHARED_POINTER(float) own_x = x + k;
-    TLNG_SHARED_POINTER(float) own_d = memory + (l.d + 4 * quad);
+    const int second = tlng_least_int(k + third, part.count - 1);
+    const int last = tlng_least_int(k + 2 * third, part.count - 1);
+    TLNG_SHARED_POINTER(float) x0 = x + k;
+    TLNG_SHARED_POINTER(float) x1 = x + second;
+    TLNG_SHARED_POINTER(float) x2 = x + last;
+    TLNG_SHARED_POINTER(float) d = memory + (l.d + 4 * quad * batch);
     tlng_sums totals[3], sums[3];
     TLNG_ROLL
     for (int start = 0; start < batch; start += length) {
@@ -295,24 +275,21 @@ TLNG_FUNCTION void tlng_part_gradients(TLNG_STEP s, int t, tlng_layout l, tlng_p
       int row = start;
       if (row + 8 <= end) {
         tlng_gradient_terms one, other;
-        tlng_read_rows(&one, own_x + row * l.stride, more, most, l.stride, own_d + row * l.units, l.units);
+        tlng_read_rows(&one, x0, x1, x2, d, row);
         TLNG_ROLL
         for (; row + 8 <= end; row += 8) {
-          const int middle = row + 4, next = row + 12 <= end ? row + 8 : row;
-          tlng_read_rows(&other, own_x + middle * l.stride, more, most, l.stride, own_d + middle * l.units,
-                         l.units);
+          tlng_read_rows(&other, x0, x1, x2, d, row + 4);
           tlng_add_rows(sums, &one);
-          tlng_read_rows(&one, own_x + next * l.stride, more, most, l.stride, own_d + next * l.units,
-                         l.units);
+          tlng_read_rows(&one, x0, x1, x2, d, row + 12 <= end ? row + 8 : row);
           tlng_add_rows(sums, &other);
         }
       }
       TLNG_ROLL
       for (; row < end; row++) {
-        const tlng_four factor = tlng_read_four(own_d + row * l.units);
-        tlng_add_products(sums, own_x[row * l.stride], factor);
-        tlng_add_products(sums + 1, own_x[row * l.stride + more], factor);
-        tlng_add_products(sums + 2, own_x[row * l.stride + most], factor);
+        const tlng_four factor = tlng_read_four(d + 4 * row);
+        tlng_add_products(sums, x0[row * TLNG_RESIDENT_STRIDE], factor);
+        tlng_add_products(sums + 1, x1[row * TLNG_RESIDENT_STRIDE], factor);
+        tlng_add_products(sums + 2, x2[row * TLNG_RESIDENT_STRIDE], factor);
       }
       TLNG_UNROLL
       for (int r = 0; r < 3; r++) {
@@ -323,20 +300,19 @@ TLNG_FUNCTION void tlng_part_gradients(TLNG_STEP s, int t, tlng_layout l, tlng_p
     }
     TLNG_UNROLL
     for (int r = 0; r < 3; r++) {
-      const int input = k + (r == 0 ? 0 : r == 1 ? more : most);
       tlng_four four;
       four.x = totals[r].of[0];
       four.y = totals[r].of[1];
       four.z = totals[r].of[2];
       four.w = totals[r].of[3];
-      tlng_write_four(memory + (l.dw + input * l.units + 4 * quad), four);
+      tlng_write_four(memory + (l.dw + 4 * (quad * l.length + (r == 0 ? k : r == 1 ? second : last))), four);
     }
   }
   /* The last threads have the least to do. */
   TLNG_ROLL
   for (int i = TLNG_THREADS - 2 - t; i < l.units && part.is_last; i += TLNG_THREADS) {
     if (i >= 0 && part.first_unit + i < s.hidden)
-      memory[l.db1 + i] = tlng_column_sum(memory + (l.d + i), l.units, batch,
+      memory[l.db1 + i] = tlng_column_sum(memory + (l.d + i / 4 * 4 * batch + i % 4), 4, batch,
                                           tlng_column_of(batch, s.hidden, part.first_unit + i));
   }
 }
@@ -352,7 +328,7 @@ TLNG_FUNCTION void tlng_piece_gradients(TLNG_STEP s, int t, tlng_layout l, int p
     const int output = item / l.piece_units, i = item - output * l.piece_units;
     const int unit = piece * l.piece_units + i;
     TLNG_SHARED_POINTER(float) d = memory + (l.d_logits + output);
-    TLNG_SHARED_POINTER(float) h = memory + (l.piece_h + i);
+    TLNG_SHARED_POINTER(float) h = memory + (l.piece_h + i / 8 * 8 * batch + i % 8);
     float total = 0;
     if (is_small) {
       tlng_terms terms;
@@ -360,7 +336,7 @@ TLNG_FUNCTION void tlng_piece_gradients(TLNG_STEP s, int t, tlng_layout l, int p
       terms.k_is_row = true;
       terms.a_fixed = 0;
       terms.b = h;
-      terms.b_step = l.piece_units;
+      terms.b_step = 8;
       terms.count = batch;
       total = tlng_sequence(terms, false, unit < tlng_grouped_columns(output, outputs, s.hidden, batch));
     } else {
@@ -369,16 +345,16 @@ TLNG_FUNCTION void tlng_piece_gradients(TLNG_STEP s, int t, tlng_layout l, int p
         const int end = tlng_least_int(start + length, batch);
         float sum = 0;
         TLNG_ROLL
-        for (int row = start; row < end; row += 16) {
-          float a[16], b[16];
+        for (int row = start; row < end; row += 8) {
+          float a[8], b[8];
           TLNG_UNROLL
-          for (int j = 0; j < 16; j++) {
+          for (int j = 0; j < 8; j++) {
             const int own = tlng_least_int(row + j, end - 1);
             a[j] = d[own * outputs];
-            b[j] = h[own * l.piece_units];
+            b[j] = h[own * 8];
           }
           TLNG_UNROLL
-          for (int j = 0; j < 16; j++) {
+          for (int j = 0; j < 8; j++) {
             if (row + j < end) sum = tlng_fma(a[j], b[j], sum);
           }
         }
@@ -395,28 +371,28 @@ TLNG_FUNCTION void tlng_piece_gradients(TLNG_STEP s, int t, tlng_layout l, int p
 
 /* -------------------------------------------------------------------------------- update */
 
-/* A thread's share of an update of parameters in shared memory: p, v and their gradients. */
-TLNG_FUNCTION void tlng_update_in_place(int t, tlng_sgd optimizer, int count,
-                                        TLNG_SHARED_POINTER(float) p, TLNG_SHARED_POINTER(float) v,
-                                        TLNG_SHARED_POINTER(float) gradients) {
-  TLNG_ROLL
-  for (int i = t; i < count; i += TLNG_THREADS) {
-    const tlng_pair next = tlng_updated(optimizer, gradients[i], p[i], v[i]);
-    p[i] = next.parameter;
-    v[i] = next.velocity;
-  }
-}
-
+/* A thread's share of the update of all that is the group's. */
 TLNG_FUNCTION void tlng_update_resident(TLNG_STEP s, int t, tlng_layout l, tlng_part part, int piece,
                                         tlng_sgd optimizer, TLNG_SHARED_POINTER(float) memory) {
   const int outputs = (int)s.outputs;
-  tlng_update_in_place(t, optimizer, part.count * l.units, memory + l.w, memory + l.v, memory + l.dw);
-  if (part.is_last)
-    tlng_update_in_place(t, optimizer, l.units, memory + l.b1, memory + l.vb1, memory + l.db1);
-  if (piece < l.pieces)
-    tlng_update_in_place(t, optimizer, outputs * l.piece_units, memory + l.w2, memory + l.v2,
-                         memory + l.dw2);
-  if (piece == 0) tlng_update_in_place(t, optimizer, outputs, memory + l.b2, memory + l.vb2, memory + l.db2);
+  TLNG_ROLL
+  for (int which = 0; which < 4; which++) {
+    int p = l.w, v = l.v, gradients = l.dw, count = l.length * l.units;
+    if (which == 0 && part.count == 0) continue;
+    if (which == 1) {
+      p = l.b1, v = l.vb1, gradients = l.db1, count = part.is_last ? l.units : 0;
+    } else if (which == 2) {
+      p = l.w2, v = l.v2, gradients = l.dw2, count = piece < l.pieces ? outputs * l.piece_units : 0;
+    } else if (which == 3) {
+      p = l.b2, v = l.vb2, gradients = l.db2, count = piece == 0 ? outputs : 0;
+    }
+    TLNG_ROLL
+    for (int i = t; i < count; i += TLNG_THREADS) {
+      const tlng_pair next = tlng_updated(optimizer, memory[gradients + i], memory[p + i], memory[v + i]);
+      memory[p + i] = next.parameter;
+      memory[v + i] = next.velocity;
+    }
+  }
 }
 
 #endif

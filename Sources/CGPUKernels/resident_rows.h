@@ -44,18 +44,19 @@ TLNG_FUNCTION float tlng_resident_lane(tlng_lane_share own, int lane, TLNG_SHARE
     if (lane == 0 && k < own.prefix) sum = sum + first[k];
   }
   if (lane >= own.lanes) return 0;
+  int k = own.prefix + lane;
   TLNG_ROLL
-  for (int k = own.prefix + lane; k < own.end; k += 16 * own.lanes) {
-    float products[16];
+  for (; k + 7 * own.lanes < own.end; k += 8 * own.lanes) {
+    float products[8];
     TLNG_UNROLL
-    for (int i = 0; i < 16; i++) {
-      const int at = tlng_least_int(k + i * own.lanes, own.end - 1);
-      products[i] = h[at] * w[at];
-    }
+    for (int i = 0; i < 8; i++) products[i] = h[k + i * own.lanes] * w[k + i * own.lanes];
     TLNG_UNROLL
-    for (int i = 0; i < 16; i++) {
-      if (k + i * own.lanes < own.end) sum = sum + products[i];
-    }
+    for (int i = 0; i < 8; i++) sum = sum + products[i];
+  }
+  TLNG_ROLL
+  for (; k < own.end; k += own.lanes) {
+    const float product = h[k] * w[k];
+    sum = sum + product;
   }
   return sum;
 }
@@ -80,13 +81,19 @@ TLNG_FUNCTION float tlng_resident_dot(tlng_lane_share own, int hidden, TLNG_SHAR
   return sum;
 }
 
-TLNG_FUNCTION tlng_lane_share tlng_lane_share_of(TLNG_STEP s, int row, int output) {
+TLNG_CALLED tlng_lane_share tlng_lane_share_of(TLNG_STEP s, int row, int output) {
   const tlng_dot_order order = tlng_dot_order_at(s.batch, s.outputs, s.hidden, row, output);
   tlng_lane_share own;
   own.prefix = (int)order.prefix;
   own.end = (int)order.end;
   own.lanes = order.lanes;
   return own;
+}
+
+/* Those of the output in which thread t has a lane, and of its own output. */
+TLNG_FUNCTION void tlng_find_shares(TLNG_STEP s, int t, int row, tlng_lane_share *shares) {
+  shares[0] = tlng_lane_share_of(s, row, tlng_least_int(t / 8, (int)s.outputs - 1));
+  shares[1] = tlng_lane_share_of(s, row, tlng_least_int(t, (int)s.outputs - 1));
 }
 
 /* The panels of an output's sum, added to its bias. */
@@ -106,7 +113,8 @@ TLNG_FUNCTION float tlng_resident_panels(int hidden, float total, TLNG_SHARED_PO
 /* Everything for one row. */
 TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, int row, bool is_first,
                                      int label, TLNG_SHARED_POINTER(float) memory,
-                                     TLNG_GLOBAL(tlng_word) words, unsigned number) {
+                                     TLNG_GLOBAL(tlng_word) words, unsigned number,
+                                     TLNG_OWN_ARGUMENT(tlng_lane_share, shares, 2)) {
   const int hidden = (int)s.hidden, outputs = (int)s.outputs, batch = (int)s.rows;
   TLNG_SHARED_POINTER(float) b1 = memory + l.rest;
   TLNG_SHARED_POINTER(float) w2 = b1 + hidden;
@@ -117,13 +125,10 @@ TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout 
   TLNG_SHARED_POINTER(float) d_logits = memory + l.row_d_logits;
   TLNG_SHARED_POINTER(float) space = memory + l.space;
   const bool is_small = tlng_is_small(batch, outputs, hidden);
-  /* Of the output in which the thread has a lane, and of its own. */
-  TLNG_OWN(tlng_lane_share, shares, 2);
-  TLNG_EACH_THREAD(t) {
-    if (is_small && t < 8 * outputs) TLNG_MINE(shares, t)[0] = tlng_lane_share_of(s, row, t / 8);
-    if (is_small && t < outputs) TLNG_MINE(shares, t)[1] = tlng_lane_share_of(s, row, t);
+  if (!is_first || batch > place.groups) {
+    TLNG_EACH_THREAD(t) { tlng_find_shares(s, t, row, TLNG_MINE(shares, t)); }
   }
-  tlng_receive(place, words, number, (tlng_int)row * l.panels * hidden, l.panels * hidden, partial,
+  tlng_receive(place, words, number, row * l.panels * l.row_units, l.panels * l.row_units, partial,
                l.mail_rest, is_first ? hidden + outputs * hidden + outputs : 0, b1);
   TLNG_EACH_THREAD(t) {
     TLNG_ROLL
@@ -133,7 +138,7 @@ TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout 
       for (int first = 0; first < l.panels; first += 8) {
         float sum[8];
         TLNG_UNROLL
-        for (int i = 0; i < 8; i++) sum[i] = partial[tlng_least_int(first + i, l.panels - 1) * hidden + unit];
+        for (int i = 0; i < 8; i++) sum[i] = partial[tlng_least_int(first + i, l.panels - 1) * l.row_units + unit];
         TLNG_UNROLL
         for (int i = 0; i < 8; i++) {
           if (first + i < l.panels) total = total + sum[i];
@@ -153,8 +158,7 @@ TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout 
     }
     TLNG_ROLL
     for (int unit = TLNG_THREADS - 1 - t; unit < l.pieces * l.piece_units; unit += TLNG_THREADS) {
-      const int piece = unit / l.piece_units, i = unit - piece * l.piece_units;
-      tlng_send(words, l.mail_h + (tlng_int)(piece * batch + row) * l.piece_units + i, number,
+      tlng_send(words, l.mail_h + unit / 8 * 8 * batch + 8 * row + unit % 8, number,
                 unit < hidden ? h[unit] : 0.0f);
     }
   }
@@ -218,8 +222,7 @@ TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout 
   }
   TLNG_EACH_THREAD(t) {
     TLNG_ROLL
-    for (int unit = t; unit < l.across * l.units; unit += TLNG_THREADS) {
-      const int block = unit / l.units, i = unit - block * l.units;
+    for (int unit = t; unit < l.row_units; unit += TLNG_THREADS) {
       const int length = (int)tlng_panel_length(outputs), at = tlng_least_int(unit, hidden - 1);
       float total = 0;
       TLNG_ROLL
@@ -243,7 +246,7 @@ TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout 
         total = start == 0 ? sum : total + sum;
       }
       /* A unit that is NaN passes its gradient on. */
-      tlng_send(words, l.mail_d + (tlng_int)(block * batch + row) * l.units + i, number,
+      tlng_send(words, l.mail_d + unit / 4 * 4 * batch + 4 * row + unit % 4, number,
                 unit >= hidden || h[at] <= 0.0f ? 0.0f : total);
     }
   }
