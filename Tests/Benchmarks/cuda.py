@@ -218,9 +218,9 @@ def report(
     goals = [(f"{epochs} epochs of the article in less than 0.5 s", f"{ours:.3f} s", ours < 0.5)]
     told = statistics.median(runs["article, told of every step"])
     goals.append(("the same, told of every step (by a callback in Python)", f"{told:.3f} s", told < 0.5))
-    if "tuned_epoch" in torch:
-        tuned = float(torch["tuned_epoch"]) * epochs
-        goals.append(("5 times faster than the tuned loop in PyTorch", f"{tuned / ours:.1f} times", tuned >= 5 * ours))
+    if tuned := {name[6:]: float(value) * epochs for name, value in torch.items() if name.startswith("tuned ")}:
+        best = min(tuned, key=lambda name: tuned[name])
+        goals.append((f"5 times faster than the tuned loop in PyTorch ({best})", f"{tuned[best] / ours:.1f} times", tuned[best] >= 5 * ours))
     if "article_epoch" in torch:
         script = float(torch["article_epoch"]) * epochs
         goals.append(("50 times faster than the article's script", f"{script / ours:.0f} times", script >= 50 * ours))
@@ -231,7 +231,8 @@ def report(
         goals.append(("60 % of cuBLAS's float32 products, 784-4096-10, 8192 rows", f"{share:.0f} %", share >= 60))
     lines += ["", "| goal | measured | |", "| --- | --- | --- |"]
     lines += [f"| {what} | {measured} | {verdict(met)} |" for what, measured, met in goals]
-    lines += ["", f"PyTorch {torch['version']}, with the data on the card and an epoch as one CUDA graph."
+    every = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in tuned.items())
+    lines += ["", f"PyTorch {torch['version']}, with the data on the card and an epoch as one CUDA graph: {every}."
               if "version" in torch else "There are no results of PyTorch for CUDA (`BENCH_PYTORCH=python`)."]  # fmt: skip
     return "\n".join(lines) + "\n"
 

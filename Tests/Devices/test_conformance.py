@@ -34,7 +34,7 @@ def test_the_report_about_a_card(root: pathlib.Path, library: pathlib.Path, driv
 # A Python that prints what PyTorch would, and fails before the last result.
 PYTORCH = """#!/bin/sh
 echo '{"version": "9.9"}'
-echo '{"tuned_epoch": 1e6}'
+echo '{"tuned fused": 1e6}'
 echo '{"products": 1e-9}'
 exit 3
 """
