@@ -83,21 +83,17 @@ TLNG_KERNEL(tlng_update) {
   tlng_finish_step(s, place, a, b, space);
 }
 
-TLNG_KERNEL(tlng_hidden_tiled) {
+TLNG_LARGE_KERNEL(tlng_hidden_tiled) {
   TLNG_BEGIN;
-  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
-  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
+  TLNG_SHARED(float, a, TLNG_TILE_FLOATS);
+  TLNG_SHARED(float, b, TLNG_TILE_FLOATS);
   const tlng_int step = tlng_current_step(s, true);
   if (step < 0) return;
   tlng_begin_step(s, place, step);
   tlng_product x;
-  x.a = tlng_features(s, step);
-  x.b = tlng_floats(s.w1, s.hidden);
-  x.k_is_row_of_a = false;
-  x.k_is_row_of_b = true;
-  x.rows = s.rows;
-  x.columns = s.hidden;
-  x.terms = s.inputs;
+  x.a = tlng_operand_of(tlng_features(s, step), false, s.rows, s.inputs);
+  x.b = tlng_operand_of(tlng_floats(s.w1, s.hidden), true, s.hidden, s.inputs);
+  x.terms = (int)s.inputs;
   tlng_end end = tlng_nothing();
   end.bias = s.b1;
   end.rectifies = true;
@@ -105,38 +101,30 @@ TLNG_KERNEL(tlng_hidden_tiled) {
   tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
 }
 
-TLNG_KERNEL(tlng_logits_tiled) {
+TLNG_LARGE_KERNEL(tlng_logits_tiled) {
   TLNG_BEGIN;
-  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
-  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
+  TLNG_SHARED(float, a, TLNG_TILE_FLOATS);
+  TLNG_SHARED(float, b, TLNG_TILE_FLOATS);
   if (tlng_current_step(s, false) < 0) return;
   tlng_product x;
-  x.a = tlng_floats(s.h, s.hidden);
-  x.b = tlng_floats(s.w2, s.hidden);
-  x.k_is_row_of_a = false;
-  x.k_is_row_of_b = false;
-  x.rows = s.rows;
-  x.columns = s.outputs;
-  x.terms = s.hidden;
+  x.a = tlng_operand_of(tlng_floats(s.h, s.hidden), false, s.rows, s.hidden);
+  x.b = tlng_operand_of(tlng_floats(s.w2, s.hidden), false, s.outputs, s.hidden);
+  x.terms = (int)s.hidden;
   tlng_end end = tlng_nothing();
   end.bias = s.b2;
   end.c = s.logits;
   tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
 }
 
-TLNG_KERNEL(tlng_hidden_gradient_tiled) {
+TLNG_LARGE_KERNEL(tlng_hidden_gradient_tiled) {
   TLNG_BEGIN;
-  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
-  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
+  TLNG_SHARED(float, a, TLNG_TILE_FLOATS);
+  TLNG_SHARED(float, b, TLNG_TILE_FLOATS);
   if (tlng_current_step(s, false) < 0) return;
   tlng_product x;
-  x.a = tlng_floats(s.d_logits, s.outputs);
-  x.b = tlng_floats(s.w2, s.hidden);
-  x.k_is_row_of_a = false;
-  x.k_is_row_of_b = true;
-  x.rows = s.rows;
-  x.columns = s.hidden;
-  x.terms = s.outputs;
+  x.a = tlng_operand_of(tlng_floats(s.d_logits, s.outputs), false, s.rows, s.outputs);
+  x.b = tlng_operand_of(tlng_floats(s.w2, s.hidden), true, s.hidden, s.outputs);
+  x.terms = (int)s.outputs;
   tlng_end end = tlng_nothing();
   end.mask = s.h;
   end.c = s.d_h;
@@ -144,10 +132,10 @@ TLNG_KERNEL(tlng_hidden_gradient_tiled) {
 }
 
 /* Both layers' weights, as far as they are in `tiled`, if the loss is finite. */
-TLNG_KERNEL(tlng_update_tiled) {
+TLNG_LARGE_KERNEL(tlng_update_tiled) {
   TLNG_BEGIN;
-  TLNG_SHARED(float, a, TLNG_TILE_TERMS * TLNG_TILE_A);
-  TLNG_SHARED(float, b, TLNG_TILE_TERMS * TLNG_TILE_B);
+  TLNG_SHARED(float, a, TLNG_TILE_FLOATS);
+  TLNG_SHARED(float, b, TLNG_TILE_FLOATS);
   TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
   const tlng_int step = tlng_current_step(s, false);
   if (step < 0 || !tlng_is_finite(tlng_mean_loss(s.target, s.rows, place, space))) return;
@@ -156,6 +144,7 @@ TLNG_KERNEL(tlng_update_tiled) {
     if (s.tiled & (layer == 1 ? TLNG_W1 : TLNG_W2)) {
       const tlng_weights w = layer == 1 ? tlng_hidden_weights(s, step) : tlng_output_weights(s);
       tlng_end end = tlng_nothing();
+      end.updates = true;
       end.p = w.p;
       end.v = w.v;
       tlng_all_tiles(tlng_gradient_of(s, w), end, tlng_optimizer(s, step), place, a, b);

@@ -1,5 +1,5 @@
 /*
- * Products for large networks, in tiles of 128 x 64 elements of which each thread keeps 8 x 4. Only the
+ * Products for large networks, in tiles of 128 x 128 elements of which each thread keeps 8 x 8. Only the
  * order of the terms within an element matters to the result, so it is that of the other kernels: panels
  * of fused multiply-adds. (Zero features are not left out, which for finite parameters can change nothing
  * but the sign of a sum that is 0.)
@@ -10,19 +10,28 @@
 #include "hidden.h"
 #include "update.h"
 
-#define TLNG_TILE_ROWS 128
-#define TLNG_TILE_COLUMNS 64
+#define TLNG_TILE 128
 /* Terms in shared memory at a time. */
 #define TLNG_TILE_TERMS 16
 /* Rows of shared memory begin at multiples of 16 bytes, and not all in the same bank. */
-#define TLNG_TILE_A (TLNG_TILE_ROWS + 4)
-#define TLNG_TILE_B (TLNG_TILE_COLUMNS + 4)
+#define TLNG_TILE_STRIDE (TLNG_TILE + 4)
+#define TLNG_TILE_BLOCK (TLNG_TILE_TERMS * TLNG_TILE_STRIDE)
+/* A block of terms that is worked on, the next one, and what is read ahead of the last term and not used. */
+#define TLNG_TILE_FLOATS (2 * TLNG_TILE_BLOCK + TLNG_TILE_STRIDE)
 
-/* c [rows][columns] = sum of a[row, k] b[k, column]; k is the column of a matrix or its row. */
+/* A factor of a product: its elements are numbered by the term they belong to, which is their row or their
+ * column, and by the row or column of the product, of which there are `count`. */
+struct tlng_operand {
+  tlng_matrix m;
+  bool k_is_row;
+  int count;
+  bool in_fours; /* four neighbours can be read at once */
+};
+
+/* c [rows][columns] = sum of a[row, k] b[k, column]. */
 struct tlng_product {
-  tlng_matrix a, b;
-  bool k_is_row_of_a, k_is_row_of_b;
-  tlng_int rows, columns, terms;
+  tlng_operand a, b;
+  int terms;
 };
 
 /* What is done with a sum. */
@@ -30,148 +39,295 @@ struct tlng_end {
   TLNG_GLOBAL(const float) bias; /* added first, if not null */
   TLNG_GLOBAL(const float) mask; /* elements that are not above 0 here become 0, if not null */
   bool rectifies;
-  TLNG_GLOBAL(float) c; /* where it goes, if not null; else p and v are updated with it */
+  bool updates;           /* p and v, else the sum goes to c */
+  TLNG_GLOBAL(float) c;
   TLNG_GLOBAL(float) p;
   TLNG_GLOBAL(float) v;
 };
 
-/* Which elements of a tile [terms][..] a thread reads: number i is that of term + i * term_step and
- * outer + i * outer_step. Neighbours in memory go to neighbouring threads. */
-struct tlng_share {
-  int term, outer, term_step, outer_step;
+/* Rows of bytes are padded to words; other rows have to be a multiple of 16 bytes apart. Where neighbours are
+ * terms, blocks of terms have to begin at multiples of four. */
+TLNG_FUNCTION tlng_operand tlng_operand_of(tlng_matrix m, bool k_is_row, tlng_int count, tlng_int terms) {
+  const tlng_int length = tlng_panel_length(terms);
+  tlng_operand x;
+  x.m = m;
+  x.k_is_row = k_is_row;
+  x.count = (int)count;
+  x.in_fours = (m.bytes || m.stride % 4 == 0) && (k_is_row || length % 4 == 0 || length == terms);
+  return x;
+}
+
+/* A thread reads two fours of a block of terms. Those of a matrix in which terms are rows are in rows
+ * t / 32 + 8 i, and 32 threads read what lies side by side; else they are in one row, from terms
+ * 4 (t % 2 + 2 i) on. What is beyond an edge repeats what is before it, and is not used. */
+TLNG_FUNCTION int tlng_four_term(int t, int i) { return t / 32 + 8 * i; }
+
+/* Where a thread's fours of a tile begin: in each row, or in all of the matrix. */
+TLNG_FUNCTION tlng_int tlng_four_start(tlng_operand x, int first, int t) {
+  if (x.k_is_row) return tlng_least_int(first + t % 32 * 4, (x.count - 1) & ~3);
+  return tlng_row_start(x.m, tlng_least_int(first + t / 2, x.count - 1));
+}
+
+/* The row that number i of a block of terms from k on, `ahead` of them, is in. */
+TLNG_FUNCTION unsigned tlng_four_row(tlng_operand x, int k, int ahead, int t, int i) {
+  const int row = k + tlng_least_int(tlng_four_term(t, i), ahead - 1);
+  return x.m.order ? x.m.order[row] : (unsigned)row;
+}
+
+/* Floats, or in the first of them four bytes. */
+struct tlng_quad {
+  unsigned bits[4];
 };
 
-TLNG_FUNCTION tlng_share tlng_share_of(int t, bool k_is_row, int width) {
-  tlng_share own;
-  own.term = k_is_row ? t / width : t % TLNG_TILE_TERMS;
-  own.outer = k_is_row ? t % width : t / TLNG_TILE_TERMS;
-  own.term_step = k_is_row ? TLNG_THREADS / width : 0;
-  own.outer_step = k_is_row ? 0 : TLNG_THREADS / TLNG_TILE_TERMS;
-  return own;
+TLNG_FUNCTION tlng_quad tlng_read_quad(tlng_operand x, tlng_int start, unsigned row, int k, int ahead, int t,
+                                       int i) {
+  const tlng_int base = x.k_is_row ? (tlng_int)row * (tlng_int)x.m.stride : start + k;
+  const int last = x.k_is_row ? x.count - 1 : ahead - 1;
+  const int place = x.k_is_row ? (int)start : tlng_least_int(4 * (t % 2 + 2 * i), last & ~3);
+  tlng_quad quad;
+  if (x.m.bytes) {
+    if (x.in_fours) {
+      quad.bits[0] = ((TLNG_GLOBAL(const unsigned))(x.m.bytes + (base + place)))[0];
+    } else {
+      quad.bits[0] = 0;
+      TLNG_UNROLL
+      for (int j = 0; j < 4; j++)
+        quad.bits[0] |= (unsigned)x.m.bytes[base + tlng_least_int(place + j, last)] << (8 * j);
+    }
+    quad.bits[1] = quad.bits[2] = quad.bits[3] = 0;
+  } else if (x.in_fours) {
+    const tlng_four four = tlng_read_four(x.m.floats + (base + place));
+    quad.bits[0] = tlng_bits(four.x);
+    quad.bits[1] = tlng_bits(four.y);
+    quad.bits[2] = tlng_bits(four.z);
+    quad.bits[3] = tlng_bits(four.w);
+  } else {
+    TLNG_UNROLL
+    for (int j = 0; j < 4; j++)
+      quad.bits[j] = tlng_bits(x.m.floats[base + tlng_least_int(place + j, last)]);
+  }
+  return quad;
 }
 
-/* The index of number i, of a block of terms from k on, `ahead` of them, and the tile from `first` on;
- * what is beyond an edge repeats the last, and is not used. */
-TLNG_FUNCTION tlng_int tlng_share_index(tlng_matrix m, bool k_is_row, tlng_share own, int i, tlng_int k,
-                                        int ahead, tlng_int first, tlng_int count) {
-  const int term = tlng_least_int(own.term + i * own.term_step, ahead - 1);
-  const int outer =
-      tlng_least_int(own.outer + i * own.outer_step, (int)tlng_least(count - first, TLNG_TILE_ROWS) - 1);
-  return k_is_row ? tlng_row_start(m, k + term) + (first + outer)
-                  : tlng_row_start(m, first + outer) + (k + term);
+/* Into a block [terms][..] of shared memory. */
+TLNG_FUNCTION void tlng_place_quad(tlng_operand x, tlng_quad quad, int t, int i,
+                                   TLNG_SHARED_POINTER(float) block) {
+  float value[4];
+  TLNG_UNROLL
+  for (int j = 0; j < 4; j++)
+    value[j] = x.m.bytes ? tlng_byte_value(quad.bits[0] >> (8 * j) & 255u) : tlng_float(quad.bits[j]);
+  if (x.k_is_row) {
+    tlng_four four;
+    four.x = value[0];
+    four.y = value[1];
+    four.z = value[2];
+    four.w = value[3];
+    tlng_write_four(block + (tlng_four_term(t, i) * TLNG_TILE_STRIDE + t % 32 * 4), four);
+  } else {
+    TLNG_UNROLL
+    for (int j = 0; j < 4; j++) block[(4 * (t % 2 + 2 * i) + j) * TLNG_TILE_STRIDE + t / 2] = value[j];
+  }
 }
 
-#define TLNG_TILE_OWN_A (TLNG_TILE_TERMS * TLNG_TILE_ROWS / TLNG_THREADS)
-#define TLNG_TILE_OWN_B (TLNG_TILE_TERMS * TLNG_TILE_COLUMNS / TLNG_THREADS)
+/* The rows and columns of a thread: two runs of four each. 32 threads have 64 x 32 elements, so that what
+ * they read of a term is little and in different banks. */
+TLNG_FUNCTION int tlng_own_row(int t, int i) { return t / 128 * 64 + i / 4 * 32 + t % 32 / 4 * 4 + i % 4; }
+TLNG_FUNCTION int tlng_own_column(int t, int j) {
+  return t / 32 % 4 * 32 + j / 4 * 16 + t % 4 * 4 + j % 4;
+}
 
-/* The rows and columns of a thread: two runs of four rows, one of four columns. */
-TLNG_FUNCTION int tlng_own_row(int t, int i) { return i / 4 * 64 + t / 16 * 4 + i % 4; }
-TLNG_FUNCTION int tlng_own_column(int t, int j) { return t % 16 * 4 + j; }
+/* What a thread needs for a term. */
+struct tlng_fragment {
+  float left[8], right[8];
+};
 
-/* The tile from element (row, column) on. */
-TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place,
-                           tlng_int row, tlng_int column, TLNG_SHARED_POINTER(float) a,
-                           TLNG_SHARED_POINTER(float) b) {
-  TLNG_OWN(float, next_a, TLNG_TILE_OWN_A);
-  TLNG_OWN(float, next_b, TLNG_TILE_OWN_B);
-  TLNG_OWN(float, sums, 32);
-  TLNG_OWN(float, totals, 32);
-  const tlng_int length = tlng_panel_length(x.terms);
-  tlng_int k = 0, next = 0, panel_end = tlng_least(length, x.terms);
+TLNG_FUNCTION tlng_fragment tlng_read_fragment(TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
+  const tlng_four a0 = tlng_read_four(a), a1 = tlng_read_four(a + 32);
+  const tlng_four b0 = tlng_read_four(b), b1 = tlng_read_four(b + 16);
+  const tlng_fragment f = {{a0.x, a0.y, a0.z, a0.w, a1.x, a1.y, a1.z, a1.w},
+                           {b0.x, b0.y, b0.z, b0.w, b1.x, b1.y, b1.z, b1.w}};
+  return f;
+}
+
+#define TLNG_ADD_TERM(t, f)                                                                              \
+  TLNG_UNROLL                                                                                            \
+  for (int i = 0; i < 8; i++) {                                                                          \
+    TLNG_UNROLL                                                                                          \
+    for (int j = 0; j < 8; j++)                                                                          \
+      TLNG_MINE(sums, t)[8 * i + j] = tlng_fma(f.left[i], f.right[j], TLNG_MINE(sums, t)[8 * i + j]);      \
+  }
+
+TLNG_FUNCTION float tlng_ended(tlng_end end, float total, float mask) {
+  if (end.rectifies) total = tlng_rectified(total);
+  return end.mask && mask <= 0.0f ? 0.0f : total;
+}
+
+/* Where four neighbours can be written at once. */
+TLNG_FUNCTION void tlng_end_four(tlng_end end, tlng_sgd optimizer, tlng_four total, tlng_int at) {
+  if (end.updates) {
+    tlng_four p = tlng_read_four(end.p + at), v = p;
+    if (optimizer.has_momentum) v = tlng_read_four(end.v + at);
+    const tlng_pair x = tlng_updated(optimizer, total.x, p.x, v.x);
+    const tlng_pair y = tlng_updated(optimizer, total.y, p.y, v.y);
+    const tlng_pair z = tlng_updated(optimizer, total.z, p.z, v.z);
+    const tlng_pair w = tlng_updated(optimizer, total.w, p.w, v.w);
+    p.x = x.parameter;
+    p.y = y.parameter;
+    p.z = z.parameter;
+    p.w = w.parameter;
+    v.x = x.velocity;
+    v.y = y.velocity;
+    v.z = z.velocity;
+    v.w = w.velocity;
+    tlng_write_four(end.p + at, p);
+    if (optimizer.has_momentum) tlng_write_four(end.v + at, v);
+    return;
+  }
+  tlng_four mask = total;
+  if (end.mask) mask = tlng_read_four(end.mask + at);
+  total.x = tlng_ended(end, total.x, mask.x);
+  total.y = tlng_ended(end, total.y, mask.y);
+  total.z = tlng_ended(end, total.z, mask.z);
+  total.w = tlng_ended(end, total.w, mask.w);
+  tlng_write_four(end.c + at, total);
+}
+
+TLNG_FUNCTION void tlng_end_one(tlng_end end, tlng_sgd optimizer, float total, tlng_int at) {
+  if (end.updates)
+    tlng_update_one(optimizer, total, end.p, end.v, at);
+  else
+    end.c[at] = tlng_ended(end, total, end.mask ? end.mask[at] : 0.0f);
+}
+
+/* Terms of a block from `begin` on: panels end with a block. */
+TLNG_FUNCTION int tlng_block_terms(int begin, int panel_end) {
+  return tlng_least_int(TLNG_TILE_TERMS, panel_end - begin);
+}
+
+/* The panel's end of the term that comes after `k`, whose panel ends at `panel_end`. */
+TLNG_FUNCTION int tlng_panel_end(int k, int panel_end, int length, int terms) {
+  return k < panel_end ? panel_end : tlng_least_int(k + length, terms);
+}
+
+/* The tile from element (row, column) on. While a block of terms is added up, the next one is read, and of
+ * the one after it which rows it is in. */
+TLNG_FUNCTION void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place, int row,
+                             int column, TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
+  TLNG_OWN(tlng_int, starts, 2);
+  TLNG_OWN(unsigned, rows, 2);
+  TLNG_OWN(tlng_quad, next_a, 2);
+  TLNG_OWN(tlng_quad, next_b, 2);
+  TLNG_OWN(float, sums, 64);
+  TLNG_OWN(float, totals, 64);
+  const int length = (int)tlng_panel_length(x.terms);
+  int k = 0, here = 0, panel_end = tlng_least_int(length, x.terms), buffer = 0;
   TLNG_EACH_THREAD(t) {
     TLNG_UNROLL
-    for (int i = 0; i < 8; i++) {
+    for (int j = 0; j < 8; j++) {
+      const int at = column + tlng_own_column(t, j);
+      /* -0 and a sum are that sum. */
+      const float bias = !end.bias ? -0.0f : at < x.b.count ? end.bias[at] : 0.0f;
       TLNG_UNROLL
-      for (int j = 0; j < 4; j++) {
-        const tlng_int at = column + tlng_own_column(t, j);
-        TLNG_MINE(sums, t)[4 * i + j] = 0;
-        TLNG_MINE(totals, t)[4 * i + j] = end.bias && at < x.columns ? end.bias[at] : 0.0f;
+      for (int i = 0; i < 8; i++) {
+        TLNG_MINE(sums, t)[8 * i + j] = 0;
+        TLNG_MINE(totals, t)[8 * i + j] = bias;
       }
     }
+    TLNG_MINE(starts, t)[0] = tlng_four_start(x.a, row, t);
+    TLNG_MINE(starts, t)[1] = tlng_four_start(x.b, column, t);
+    TLNG_UNROLL
+    for (int i = 0; i < 2; i++)
+      TLNG_MINE(rows, t)
+    [i] = x.a.k_is_row ? tlng_four_row(x.a, 0, tlng_block_terms(0, panel_end), t, i) : 0;
   }
-  /* One round more than there are blocks of terms: it only reads the first. */
+  /* One round more than there are blocks: it only reads the first. */
   TLNG_ROLL
   for (bool is_first = true; is_first || k < x.terms; is_first = false) {
-    const int here = is_first ? 0 : (int)tlng_least(TLNG_TILE_TERMS, panel_end - k);
-    next = k + here;
-    const tlng_int next_end = next < panel_end ? panel_end : tlng_least(next + length, x.terms);
-    const int ahead = (int)tlng_least(TLNG_TILE_TERMS, next_end - next);
-    TLNG_EACH_THREAD(t) {
-      if (!is_first) {
-        const tlng_share of_a = tlng_share_of(t, x.k_is_row_of_a, TLNG_TILE_ROWS);
-        const tlng_share of_b = tlng_share_of(t, x.k_is_row_of_b, TLNG_TILE_COLUMNS);
-        TLNG_UNROLL
-        for (int i = 0; i < TLNG_TILE_OWN_A; i++) {
-          const float value = TLNG_MINE(next_a, t)[i];
-          a[(of_a.term + i * of_a.term_step) * TLNG_TILE_A + of_a.outer + i * of_a.outer_step] =
-              x.a.bytes ? tlng_scaled(value) : value;
-        }
-        TLNG_UNROLL
-        for (int i = 0; i < TLNG_TILE_OWN_B; i++)
-          b[(of_b.term + i * of_b.term_step) * TLNG_TILE_B + of_b.outer + i * of_b.outer_step] =
-              TLNG_MINE(next_b, t)[i];
-      }
-    }
+    const int next = k + here, next_end = tlng_panel_end(next, panel_end, length, x.terms);
+    const int ahead = tlng_block_terms(next, next_end), after = next + ahead;
+    const int later = tlng_block_terms(after, tlng_panel_end(after, next_end, length, x.terms));
     TLNG_EACH_THREAD(t) {
       if (ahead > 0) {
-        const tlng_share of_a = tlng_share_of(t, x.k_is_row_of_a, TLNG_TILE_ROWS);
-        const tlng_share of_b = tlng_share_of(t, x.k_is_row_of_b, TLNG_TILE_COLUMNS);
         TLNG_UNROLL
-        for (int i = 0; i < TLNG_TILE_OWN_A; i++) {
-          const tlng_int at =
-              tlng_share_index(x.a, x.k_is_row_of_a, of_a, i, next, ahead, row, x.rows);
-          TLNG_MINE(next_a, t)[i] = x.a.bytes ? (float)x.a.bytes[at] : x.a.floats[at];
+        for (int i = 0; i < 2; i++) {
+          TLNG_MINE(next_a, t)
+          [i] = tlng_read_quad(x.a, TLNG_MINE(starts, t)[0], TLNG_MINE(rows, t)[i], next, ahead, t, i);
+          TLNG_MINE(next_b, t)
+          [i] = tlng_read_quad(x.b, TLNG_MINE(starts, t)[1],
+                               x.b.k_is_row ? tlng_four_row(x.b, next, ahead, t, i) : 0, next, ahead, t, i);
         }
-        TLNG_UNROLL
-        for (int i = 0; i < TLNG_TILE_OWN_B; i++)
-          TLNG_MINE(next_b, t)[i] = x.b.floats[tlng_share_index(x.b, x.k_is_row_of_b, of_b, i, next,
-                                                                ahead, column, x.columns)];
-      }
-      TLNG_ROLL
-      for (int term = 0; term < here; term++) {
-        const int own_a = term * TLNG_TILE_A + tlng_own_row(t, 0);
-        const tlng_four first = tlng_read_four(a + own_a), second = tlng_read_four(a + (own_a + 64));
-        const tlng_four own_b = tlng_read_four(b + (term * TLNG_TILE_B + tlng_own_column(t, 0)));
-        const float left[8] = {first.x,  first.y,  first.z,  first.w,
-                               second.x, second.y, second.z, second.w};
-        const float right[4] = {own_b.x, own_b.y, own_b.z, own_b.w};
-        TLNG_UNROLL
-        for (int i = 0; i < 8; i++) {
+        if (x.a.k_is_row && later > 0) {
           TLNG_UNROLL
-          for (int j = 0; j < 4; j++)
-            TLNG_MINE(sums, t)[4 * i + j] = tlng_fma(left[i], right[j], TLNG_MINE(sums, t)[4 * i + j]);
+          for (int i = 0; i < 2; i++) TLNG_MINE(rows, t)[i] = tlng_four_row(x.a, after, later, t, i);
         }
       }
-      if (here > 0 && next == panel_end) {
-        /* A sum of nothing but panels is the first of them, not 0 and it. */
-        const bool is_all = !end.bias && next == tlng_least(length, x.terms);
+      if (here > 0) {
+        TLNG_SHARED_POINTER(float) own_a = a + (buffer * TLNG_TILE_BLOCK + tlng_own_row(t, 0));
+        TLNG_SHARED_POINTER(float) own_b = b + (buffer * TLNG_TILE_BLOCK + tlng_own_column(t, 0));
+        /* A term is read while the one before it is added. */
+        tlng_fragment now = tlng_read_fragment(own_a, own_b);
+        int left = here;
+        TLNG_ROLL
+        for (; left >= 4; left -= 4) {
+          TLNG_UNROLL
+          for (int term = 0; term < 4; term++) {
+            own_a = own_a + TLNG_TILE_STRIDE;
+            own_b = own_b + TLNG_TILE_STRIDE;
+            const tlng_fragment soon = tlng_read_fragment(own_a, own_b);
+            TLNG_ADD_TERM(t, now)
+            now = soon;
+          }
+        }
+        TLNG_ROLL
+        for (; left > 0; left--) {
+          TLNG_ADD_TERM(t, now)
+          own_a = own_a + TLNG_TILE_STRIDE;
+          own_b = own_b + TLNG_TILE_STRIDE;
+          now = tlng_read_fragment(own_a, own_b);
+        }
+        if (next == panel_end) {
+          TLNG_UNROLL
+          for (int i = 0; i < 64; i++) {
+            TLNG_MINE(totals, t)[i] = TLNG_MINE(totals, t)[i] + TLNG_MINE(sums, t)[i];
+            TLNG_MINE(sums, t)[i] = 0;
+          }
+        }
+      }
+      if (ahead > 0) {
+        const int other = (buffer ^ 1) * TLNG_TILE_BLOCK;
         TLNG_UNROLL
-        for (int i = 0; i < 32; i++) {
-          const float sum = TLNG_MINE(sums, t)[i];
-          TLNG_MINE(totals, t)[i] = is_all ? sum : TLNG_MINE(totals, t)[i] + sum;
-          TLNG_MINE(sums, t)[i] = 0;
+        for (int i = 0; i < 2; i++) {
+          tlng_place_quad(x.a, TLNG_MINE(next_a, t)[i], t, i, a + other);
+          tlng_place_quad(x.b, TLNG_MINE(next_b, t)[i], t, i, b + other);
         }
       }
     }
+    buffer ^= 1;
     k = next;
+    here = ahead;
     panel_end = next_end;
   }
   TLNG_EACH_THREAD(t) {
-    float results[32]; /* not in registers, so that this loop need not be unrolled */
+    float results[64]; /* not in registers, so that this loop need not be unrolled */
     TLNG_UNROLL
-    for (int i = 0; i < 32; i++) results[i] = TLNG_MINE(totals, t)[i];
+    for (int i = 0; i < 64; i++) results[i] = TLNG_MINE(totals, t)[i];
     TLNG_ROLL
-    for (int i = 0; i < 32; i++) {
-      const tlng_int r = row + tlng_own_row(t, i / 4), c = column + tlng_own_column(t, i % 4);
-      if (r < x.rows && c < x.columns) {
-        const tlng_int at = r * x.columns + c;
-        float total = results[i];
-        if (end.rectifies) total = tlng_rectified(total);
-        if (end.mask && end.mask[at] <= 0.0f) total = 0;
-        if (end.c)
-          end.c[at] = total;
-        else
-          tlng_update_one(optimizer, total, end.p, end.v, at);
+    for (int n = 0; n < 16; n++) {
+      const int r = row + tlng_own_row(t, n / 2), c = column + tlng_own_column(t, n % 2 * 4);
+      if (r < x.a.count && c < x.b.count) {
+        const tlng_int at = (tlng_int)r * x.b.count + c;
+        if (x.b.count % 4 == 0) {
+          tlng_four total;
+          total.x = results[4 * n];
+          total.y = results[4 * n + 1];
+          total.z = results[4 * n + 2];
+          total.w = results[4 * n + 3];
+          tlng_end_four(end, optimizer, total, at);
+        } else {
+          TLNG_ROLL
+          for (int j = 0; j < 4 && c + j < x.b.count; j++)
+            tlng_end_one(end, optimizer, results[4 * n + j], at + j);
+        }
       }
     }
   }
@@ -180,13 +336,10 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
 /* All tiles of a product that fall to this group. */
 TLNG_FUNCTION void tlng_all_tiles(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place,
                                   TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
-  const int across = (int)tlng_parts(x.columns, TLNG_TILE_COLUMNS);
+  const int across = (int)tlng_parts(x.b.count, TLNG_TILE), down = (int)tlng_parts(x.a.count, TLNG_TILE);
   TLNG_ROLL
-  for (int tile = place.group;; tile += place.groups) {
-    const tlng_int row = (tlng_int)(tile / across) * TLNG_TILE_ROWS;
-    if (row >= x.rows) break;
-    tlng_tile(x, end, optimizer, place, row, tile % across * TLNG_TILE_COLUMNS, a, b);
-  }
+  for (int tile = place.group; tile < across * down; tile += place.groups)
+    tlng_tile(x, end, optimizer, place, tile / across * TLNG_TILE, tile % across * TLNG_TILE, a, b);
 }
 
 TLNG_FUNCTION tlng_end tlng_nothing(void) {
@@ -194,6 +347,7 @@ TLNG_FUNCTION tlng_end tlng_nothing(void) {
   end.bias = nullptr;
   end.mask = nullptr;
   end.rectifies = false;
+  end.updates = false;
   end.c = nullptr;
   end.p = nullptr;
   end.v = nullptr;
@@ -210,13 +364,9 @@ TLNG_FUNCTION tlng_sgd tlng_no_optimizer(void) {
 /* The update of one layer's weights as a product. */
 TLNG_FUNCTION tlng_product tlng_gradient_of(TLNG_STEP s, tlng_weights w) {
   tlng_product x;
-  x.a = w.a;
-  x.b = tlng_floats(w.b, w.columns);
-  x.k_is_row_of_a = true;
-  x.k_is_row_of_b = true;
-  x.rows = w.count;
-  x.columns = w.columns;
-  x.terms = s.rows;
+  x.a = tlng_operand_of(w.a, true, w.count, s.rows);
+  x.b = tlng_operand_of(tlng_floats(w.b, w.columns), true, w.columns, s.rows);
+  x.terms = (int)s.rows;
   return x;
 }
 
