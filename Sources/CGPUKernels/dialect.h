@@ -106,6 +106,10 @@ TLNG_FUNCTION float tlng_float(unsigned bits) { return __uint_as_float(bits); }
 /* Words that groups tell each other: always from and to where all of them see it, and whole. */
 TLNG_FUNCTION tlng_word tlng_read_word(const tlng_word *at) { return *(const volatile tlng_word *)at; }
 TLNG_FUNCTION void tlng_write_word(tlng_word *at, tlng_word word) { *(volatile tlng_word *)at = word; }
+/* Each whole; `at` is at a multiple of two words. */
+TLNG_FUNCTION void tlng_write_two_words(tlng_word *at, tlng_word one, tlng_word other) {
+  asm volatile("st.volatile.global.v2.u64 [%0], {%1, %2};" ::"l"(at), "l"(one), "l"(other) : "memory");
+}
 
 #endif
 

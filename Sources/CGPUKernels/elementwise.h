@@ -13,7 +13,7 @@ TLNG_FUNCTION float tlng_power_of_two(int exponent) {
   return tlng_float((unsigned)(exponent + 127) << 23);
 }
 
-TLNG_CALLED float tlng_exp(float x) {
+TLNG_FUNCTION float tlng_exp_at_once(float x) {
   if (x < -104.0f) return 0;
   if (x > 100.0f) return tlng_float(0x7f800000u);
   if (!(x == x)) return x;
@@ -37,7 +37,9 @@ TLNG_CALLED float tlng_exp(float x) {
   return u * tlng_power_of_two(exponent - lower);
 }
 
-TLNG_CALLED float tlng_log(float x) {
+TLNG_CALLED float tlng_exp(float x) { return tlng_exp_at_once(x); }
+
+TLNG_FUNCTION float tlng_log_at_once(float x) {
   if (!(x == x)) return x;
   const float scaled = x * (1.0f / 0.75f);
   const int exponent = (int)((tlng_bits(scaled) >> 23) & 255u) - 127;
@@ -66,6 +68,8 @@ TLNG_CALLED float tlng_log(float x) {
   const float last = sum + cubic;
   return last + (((sum - last) + cubic) + sum_low);
 }
+
+TLNG_CALLED float tlng_log(float x) { return tlng_log_at_once(x); }
 
 /* ----------------------------------------------------------------------- steps of a run */
 

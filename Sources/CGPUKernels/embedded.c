@@ -32,6 +32,8 @@ static const char metal_text[] = {
     ,
 #embed "biases.h"
     ,
+#embed "few.h"
+    ,
 #embed "update.h"
     ,
 #embed "tiles.h"

@@ -19,29 +19,27 @@
 #define TLNG_FEW_STRIDE (TLNG_FEW_TERMS + 4)
 /* Outputs of four lanes, and those of eight behind them, of which a thread keeps two. */
 #define TLNG_FEW_SLOTS 12
-#define TLNG_FEW_SUMS 14
 
 /* Which output has a place: those before `narrow` have four lanes, the others eight. */
 TLNG_FUNCTION int tlng_output_of_slot(int slot, int narrow) {
   return slot < 8 ? (slot < narrow ? slot : TLNG_FEW) : narrow + slot - 8;
 }
 
-/* Adds the products of a term to the sums of four outputs from `first` on. */
-#define TLNG_ADD_PRODUCTS(first, factor, four)   \
-  {                                              \
-    const float x = factor * four.x;             \
-    const float y = factor * four.y;             \
-    const float z = factor * four.z;             \
-    const float w = factor * four.w;             \
-    TLNG_MINE(sums, t)[first] = TLNG_MINE(sums, t)[first] + x;         \
-    TLNG_MINE(sums, t)[first + 1] = TLNG_MINE(sums, t)[first + 1] + y; \
-    TLNG_MINE(sums, t)[first + 2] = TLNG_MINE(sums, t)[first + 2] + z; \
-    TLNG_MINE(sums, t)[first + 3] = TLNG_MINE(sums, t)[first + 3] + w; \
+/* Adds a rounded product to a sum. */
+#define TLNG_ADD_PRODUCT(number, factor, other)                         \
+  {                                                                     \
+    const float product = factor * other;                               \
+    TLNG_MINE(sums, t)[number] = TLNG_MINE(sums, t)[number] + product;  \
   }
+#define TLNG_ADD_PRODUCTS(first, factor, four)  \
+  TLNG_ADD_PRODUCT(first, factor, four.x)       \
+  TLNG_ADD_PRODUCT(first + 1, factor, four.y)   \
+  TLNG_ADD_PRODUCT(first + 2, factor, four.z)   \
+  TLNG_ADD_PRODUCT(first + 3, factor, four.w)
 
 /* Logits of 64 rows, for 2 ..< 12 outputs and a multiple of four hidden units, at least eight: then every
  * sum is a dot of four lanes or of eight, without a prefix (tlng_dot_order_at). */
-TLNG_FUNCTION void tlng_few_logits(TLNG_STEP s, TLNG_PLACE place, int first, TLNG_SHARED_POINTER(float) h,
+TLNG_FUNCTION void tlng_logits_of_rows(TLNG_STEP s, TLNG_PLACE place, int first, TLNG_SHARED_POINTER(float) h,
                                    TLNG_SHARED_POINTER(float) w) {
   TLNG_GLOBAL(const float) all_h = s.h;
   TLNG_GLOBAL(const float) w2 = s.w2;
@@ -52,10 +50,6 @@ TLNG_FUNCTION void tlng_few_logits(TLNG_STEP s, TLNG_PLACE place, int first, TLN
   TLNG_OWN(float, sums, TLNG_FEW_SLOTS + 4);
   TLNG_OWN(tlng_four, next_h, 8);
   TLNG_OWN(float, next_w, 6);
-  TLNG_EACH_THREAD(t) {
-    TLNG_UNROLL
-    for (int i = 0; i < TLNG_FEW_SLOTS + 4; i++) TLNG_MINE(sums, t)[i] = 0;
-  }
   /* One round more than there are blocks: it only reads the first. */
   TLNG_ROLL
   for (int k = -TLNG_FEW_TERMS; k < hidden; k += TLNG_FEW_TERMS) {
@@ -67,6 +61,9 @@ TLNG_FUNCTION void tlng_few_logits(TLNG_STEP s, TLNG_PLACE place, int first, TLN
         TLNG_UNROLL
         for (int i = 0; i < 6; i++)
           w[t % TLNG_FEW_TERMS * TLNG_FEW_SLOTS + t / TLNG_FEW_TERMS + 2 * i] = TLNG_MINE(next_w, t)[i];
+      } else {
+        TLNG_UNROLL
+        for (int i = 0; i < TLNG_FEW_SLOTS + 4; i++) TLNG_MINE(sums, t)[i] = 0;
       }
     }
     TLNG_EACH_THREAD(t) {
@@ -98,7 +95,9 @@ TLNG_FUNCTION void tlng_few_logits(TLNG_STEP s, TLNG_PLACE place, int first, TLN
             const tlng_four w8 = tlng_read_four(own_w + (48 * i + 8));
             TLNG_ADD_PRODUCTS(0, factor, w0)
             TLNG_ADD_PRODUCTS(4, factor, w1)
-            TLNG_ADD_PRODUCTS(8 + 4 * i, factor, w8)
+            TLNG_ADD_PRODUCT(8 + 4 * i, factor, w8.x)
+            TLNG_ADD_PRODUCT(9 + 4 * i, factor, w8.y)
+            TLNG_ADD_PRODUCT(10 + 4 * i, factor, w8.z)
           }
           own_h = own_h + 8;
           own_w = own_w + 96;
@@ -150,17 +149,17 @@ TLNG_FUNCTION void tlng_few_logits(TLNG_STEP s, TLNG_PLACE place, int first, TLN
 #define TLNG_FEW_TILE 128
 #define TLNG_FEW_GRADIENTS (TLNG_FEW_TILE * TLNG_FEW)
 
-/* A tile of d_h = d_logits w2, zero where the unit was not active, for up to 16 outputs: a sum is one panel.
+/* A tile of d_h = d_logits w2, zero where the unit was not active, for up to 16 outputs and a
+ * multiple of four hidden units: a sum is one panel.
  * A thread has four columns and every eighth four rows; what belongs to outputs that are not there is -0 and
  * 0, whose product changes nothing. */
-TLNG_FUNCTION void tlng_few_hidden_gradient(TLNG_STEP s, TLNG_PLACE place, int row, int column,
+TLNG_FUNCTION void tlng_hidden_gradient_of_rows(TLNG_STEP s, TLNG_PLACE place, int row, int column,
                                             TLNG_SHARED_POINTER(float) gradients) {
   TLNG_GLOBAL(const float) all_gradients = s.d_logits;
   TLNG_GLOBAL(const float) w2 = s.w2;
   TLNG_GLOBAL(const float) h = s.h;
   TLNG_GLOBAL(float) d_h = s.d_h;
   const int rows = (int)s.rows, hidden = (int)s.hidden, outputs = (int)s.outputs;
-  const bool in_fours = hidden % 4 == 0;
   TLNG_EACH_THREAD(t) {
     TLNG_ROLL
     for (int i = t; i < TLNG_FEW_GRADIENTS; i += TLNG_THREADS) {
@@ -174,41 +173,22 @@ TLNG_FUNCTION void tlng_few_hidden_gradient(TLNG_STEP s, TLNG_PLACE place, int r
       float w[4 * TLNG_FEW];
       TLNG_UNROLL
       for (int k = 0; k < TLNG_FEW; k++) {
-        TLNG_UNROLL
-        for (int j = 0; j < 4; j++) w[4 * k + j] = 0;
+        w[4 * k] = w[4 * k + 1] = w[4 * k + 2] = w[4 * k + 3] = 0;
         if (k < outputs) {
-          const tlng_int at = (tlng_int)k * hidden + own;
-          if (in_fours) {
-            const tlng_four four = tlng_read_four(w2 + at);
-            w[4 * k] = four.x;
-            w[4 * k + 1] = four.y;
-            w[4 * k + 2] = four.z;
-            w[4 * k + 3] = four.w;
-          } else {
-            TLNG_UNROLL
-            for (int j = 0; j < 4; j++) {
-              if (own + j < hidden) w[4 * k + j] = w2[at + j];
-            }
-          }
+          const tlng_four four = tlng_read_four(w2 + ((tlng_int)k * hidden + own));
+          w[4 * k] = four.x;
+          w[4 * k + 1] = four.y;
+          w[4 * k + 2] = four.z;
+          w[4 * k + 3] = four.w;
         }
       }
       TLNG_ROLL
       for (int n = t / 32 * 4; n < TLNG_FEW_TILE && row + n < rows; n += TLNG_THREADS / 8) {
-        float mask[16], sums[16];
+        tlng_four mask[4];
+        float sums[16];
         TLNG_UNROLL
-        for (int i = 0; i < 4; i++) {
-          const tlng_int at = (tlng_int)tlng_least_int(row + n + i, rows - 1) * hidden + own;
-          if (in_fours) {
-            const tlng_four four = tlng_read_four(h + at);
-            mask[4 * i] = four.x;
-            mask[4 * i + 1] = four.y;
-            mask[4 * i + 2] = four.z;
-            mask[4 * i + 3] = four.w;
-          } else {
-            TLNG_UNROLL
-            for (int j = 0; j < 4; j++) mask[4 * i + j] = own + j < hidden ? h[at + j] : 0.0f;
-          }
-        }
+        for (int i = 0; i < 4; i++)
+          mask[i] = tlng_read_four(h + ((tlng_int)tlng_least_int(row + n + i, rows - 1) * hidden + own));
         TLNG_UNROLL
         for (int i = 0; i < 16; i++) sums[i] = 0;
         TLNG_UNROLL
@@ -231,20 +211,12 @@ TLNG_FUNCTION void tlng_few_hidden_gradient(TLNG_STEP s, TLNG_PLACE place, int r
         TLNG_UNROLL
         for (int i = 0; i < 4; i++) {
           if (row + n + i < rows) {
-            const tlng_int at = (tlng_int)(row + n + i) * hidden + own;
             tlng_four four;
-            four.x = mask[4 * i] <= 0.0f ? 0.0f : sums[4 * i];
-            four.y = mask[4 * i + 1] <= 0.0f ? 0.0f : sums[4 * i + 1];
-            four.z = mask[4 * i + 2] <= 0.0f ? 0.0f : sums[4 * i + 2];
-            four.w = mask[4 * i + 3] <= 0.0f ? 0.0f : sums[4 * i + 3];
-            if (in_fours) {
-              tlng_write_four(d_h + at, four);
-            } else {
-              d_h[at] = four.x;
-              if (own + 1 < hidden) d_h[at + 1] = four.y;
-              if (own + 2 < hidden) d_h[at + 2] = four.z;
-              if (own + 3 < hidden) d_h[at + 3] = four.w;
-            }
+            four.x = mask[i].x <= 0.0f ? 0.0f : sums[4 * i];
+            four.y = mask[i].y <= 0.0f ? 0.0f : sums[4 * i + 1];
+            four.z = mask[i].z <= 0.0f ? 0.0f : sums[4 * i + 2];
+            four.w = mask[i].w <= 0.0f ? 0.0f : sums[4 * i + 3];
+            tlng_write_four(d_h + ((tlng_int)(row + n + i) * hidden + own), four);
           }
         }
       }
@@ -264,9 +236,10 @@ TLNG_FUNCTION bool tlng_is_few_update(tlng_int outputs, tlng_int hidden, tlng_in
   return !tlng_is_small(outputs, hidden, rows) && outputs <= TLNG_FEW && rows >= 384;
 }
 
-/* Updates w2 and its momentum for 32 hidden units from `first` on. */
-TLNG_CALLED void tlng_few_update(TLNG_STEP s, tlng_sgd optimizer, TLNG_PLACE place, int first,
-                                 TLNG_SHARED_POINTER(float) space) {
+/* Updates w2 and its momentum for 32 hidden units from `first` on. `space` and `units` have TLNG_FEW_SPACE
+ * floats each. */
+TLNG_FUNCTION void tlng_few_update(TLNG_STEP s, tlng_sgd optimizer, TLNG_PLACE place, int first,
+                                 TLNG_SHARED_POINTER(float) space, TLNG_SHARED_POINTER(float) units) {
   TLNG_GLOBAL(const float) gradients = s.d_logits;
   TLNG_GLOBAL(const float) h = s.h;
   const int rows = (int)s.rows, hidden = (int)s.hidden, outputs = (int)s.outputs;
@@ -274,7 +247,6 @@ TLNG_CALLED void tlng_few_update(TLNG_STEP s, tlng_sgd optimizer, TLNG_PLACE pla
   const int panels = (int)tlng_parts(rows, length);
   TLNG_OWN(float, sums, TLNG_FEW);
   TLNG_OWN(float, totals, 2);
-  TLNG_OWN(float, now_h, TLNG_FEW_PIECE);
   TLNG_OWN(float, next_h, TLNG_FEW_PIECE);
   TLNG_OWN(float, next_gradients, TLNG_FEW / 2);
   TLNG_ROLL
@@ -284,7 +256,8 @@ TLNG_CALLED void tlng_few_update(TLNG_STEP s, tlng_sgd optimizer, TLNG_PLACE pla
       TLNG_EACH_THREAD(t) {
         if (piece >= 0) {
           TLNG_UNROLL
-          for (int i = 0; i < TLNG_FEW_PIECE; i++) TLNG_MINE(now_h, t)[i] = TLNG_MINE(next_h, t)[i];
+          for (int i = 0; i < TLNG_FEW_PIECE; i++)
+            units[t / 32 * (TLNG_FEW_PIECE * 32) + 32 * i + t % 32] = TLNG_MINE(next_h, t)[i];
           TLNG_UNROLL
           for (int i = 0; i < TLNG_FEW / 2; i++)
             space[t / 32 * (TLNG_FEW * TLNG_FEW_PIECE) + t % 32 + 32 * i] = TLNG_MINE(next_gradients, t)[i];
@@ -310,20 +283,18 @@ TLNG_CALLED void tlng_few_update(TLNG_STEP s, tlng_sgd optimizer, TLNG_PLACE pla
           TLNG_UNROLL
           for (int i = 0; i < TLNG_FEW; i++) TLNG_MINE(sums, t)[i] = 0;
         } else {
-          TLNG_UNROLL
-          for (int i = 0; i < TLNG_FEW_PIECE; i++) {
-            if (begin + i < end) {
-              TLNG_UNROLL
-              for (int k = 0; k < TLNG_FEW; k += 4) {
-                if (k < outputs) {
-                  const tlng_four g = tlng_read_four(
-                      space + (t / 32 * (TLNG_FEW * TLNG_FEW_PIECE) + i * TLNG_FEW + k));
-                  const float unit = TLNG_MINE(now_h, t)[i];
-                  TLNG_MINE(sums, t)[k] = tlng_fma(g.x, unit, TLNG_MINE(sums, t)[k]);
-                  TLNG_MINE(sums, t)[k + 1] = tlng_fma(g.y, unit, TLNG_MINE(sums, t)[k + 1]);
-                  TLNG_MINE(sums, t)[k + 2] = tlng_fma(g.z, unit, TLNG_MINE(sums, t)[k + 2]);
-                  TLNG_MINE(sums, t)[k + 3] = tlng_fma(g.w, unit, TLNG_MINE(sums, t)[k + 3]);
-                }
+          TLNG_ROLL
+          for (int i = 0; i < tlng_least_int(TLNG_FEW_PIECE, end - begin); i++) {
+            const float unit = units[t / 32 * (TLNG_FEW_PIECE * 32) + 32 * i + t % 32];
+            TLNG_UNROLL
+            for (int k = 0; k < TLNG_FEW; k += 4) {
+              if (k < outputs) {
+                const tlng_four g =
+                    tlng_read_four(space + (t / 32 * (TLNG_FEW * TLNG_FEW_PIECE) + i * TLNG_FEW + k));
+                TLNG_MINE(sums, t)[k] = tlng_fma(g.x, unit, TLNG_MINE(sums, t)[k]);
+                TLNG_MINE(sums, t)[k + 1] = tlng_fma(g.y, unit, TLNG_MINE(sums, t)[k + 1]);
+                TLNG_MINE(sums, t)[k + 2] = tlng_fma(g.z, unit, TLNG_MINE(sums, t)[k + 2]);
+                TLNG_MINE(sums, t)[k + 3] = tlng_fma(g.w, unit, TLNG_MINE(sums, t)[k + 3]);
               }
             }
           }

@@ -4,12 +4,14 @@
  *
  *   hidden or hidden_tiled, logits_tiled, output, hidden_gradient_tiled, update_tiled, update
  *
+ * (or few_logits and few_hidden_gradient, where there are few outputs)
  * and inference is that up to output. Many steps of a small network are one launch of resident. Which of them, and in how many groups, is decided in GPUPlan.swift;
  * every kernel is right with any number of groups.
  */
 #include "biases.h"
 #include "dialect.h"
 #include "elementwise.h"
+#include "few.h"
 #include "hidden.h"
 #include "orders.h"
 #if TLNG_RESIDENT
@@ -55,23 +57,13 @@ TLNG_KERNEL(tlng_hidden) {
 TLNG_KERNEL(tlng_output) {
   TLNG_BEGIN;
   TLNG_SHARED(float, space, TLNG_ROW_SPACE);
-  TLNG_GLOBAL(float) h = s.h;
-  TLNG_GLOBAL(float) logits = s.logits;
-  TLNG_GLOBAL(float) d_logits = s.d_logits;
-  TLNG_GLOBAL(float) d_h = s.d_h;
-  TLNG_GLOBAL(float) target = s.target;
-  TLNG_GLOBAL(int) predicted = s.predicted;
   const tlng_int step = tlng_current_step(s, false);
   if (step < 0) return;
   TLNG_ROLL
   for (tlng_int row = place.group; row < s.rows; row += place.groups) {
-    const tlng_int at = row * s.outputs, of_h = row * s.hidden;
-    if (!(s.tiled & TLNG_LOGITS)) tlng_row_logits(s, place, row, h + of_h, s.w2, s.b2, logits + at, space);
-    if (s.labels)
-      tlng_row_loss(s, place, tlng_label(s, step, row), logits + at, d_logits ? d_logits + at : nullptr,
-                    target + row, predicted ? predicted + row : nullptr, space);
-    if (d_h && !(s.tiled & TLNG_HIDDEN_GRADIENT))
-      tlng_row_hidden_gradient(s, place, row, d_logits + at, s.w2, h + of_h, d_h + of_h);
+    if (!(s.tiled & TLNG_LOGITS)) tlng_row_logits(s, place, row, space);
+    if (s.labels) tlng_row_loss(s, place, step, row, space);
+    if (s.d_h && !(s.tiled & TLNG_HIDDEN_GRADIENT)) tlng_row_hidden_gradient(s, place, row);
   }
 }
 
@@ -131,7 +123,29 @@ TLNG_LARGE_KERNEL(tlng_hidden_gradient_tiled) {
   tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
 }
 
-/* Both layers' weights, as far as they are in `tiled`, if the loss is finite. */
+TLNG_KERNEL(tlng_few_logits) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, h, TLNG_FEW_ROWS *TLNG_FEW_STRIDE);
+  TLNG_SHARED(float, w, (TLNG_FEW_TERMS + 4) * TLNG_FEW_SLOTS);
+  if (tlng_current_step(s, false) < 0) return;
+  TLNG_ROLL
+  for (tlng_int row = (tlng_int)place.group * TLNG_FEW_ROWS; row < s.rows;
+       row += (tlng_int)place.groups * TLNG_FEW_ROWS)
+    tlng_logits_of_rows(s, place, (int)row, h, w);
+}
+
+TLNG_KERNEL(tlng_few_hidden_gradient) {
+  TLNG_BEGIN;
+  TLNG_SHARED(float, gradients, TLNG_FEW_GRADIENTS);
+  if (tlng_current_step(s, false) < 0) return;
+  const int across = (int)tlng_parts(s.hidden, TLNG_FEW_TILE), down = (int)tlng_parts(s.rows, TLNG_FEW_TILE);
+  TLNG_ROLL
+  for (int tile = place.group; tile < across * down; tile += place.groups)
+    tlng_hidden_gradient_of_rows(s, place, tile / across * TLNG_FEW_TILE, tile % across * TLNG_FEW_TILE,
+                                 gradients);
+}
+
+/* Both layers' weights and the hidden layer's bias, as far as they are in `tiled`, if the loss is finite. */
 TLNG_LARGE_KERNEL(tlng_update_tiled) {
   TLNG_BEGIN;
   TLNG_SHARED(float, a, TLNG_TILE_FLOATS);
@@ -139,15 +153,31 @@ TLNG_LARGE_KERNEL(tlng_update_tiled) {
   TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
   const tlng_int step = tlng_current_step(s, false);
   if (step < 0 || !tlng_is_finite(tlng_mean_loss(s.target, s.rows, place, space))) return;
+  const tlng_sgd optimizer = tlng_optimizer(s, step);
+  const int across = (int)tlng_parts(s.hidden, TLNG_TILE), parts = (int)tlng_parts(s.hidden, 32);
+  const int tiles1 = s.tiled & TLNG_W1 ? (int)tlng_parts(s.inputs, TLNG_TILE) * across : 0;
+  const bool is_few = tlng_is_few_update(s.outputs, s.hidden, s.rows);
+  const int tiles2 = s.tiled & TLNG_W2 && !is_few ? (int)tlng_parts(s.outputs, TLNG_TILE) * across : 0;
+  const int tiles = tiles1 + tiles2, few = s.tiled & TLNG_W2 && is_few ? parts : 0;
+  const int items = tiles + few + (s.tiled & TLNG_B1 ? parts : 0);
+  /* The longest first: the others fill what the last tiles leave free. */
   TLNG_ROLL
-  for (int layer = 1; layer <= 2; layer++) {
-    if (s.tiled & (layer == 1 ? TLNG_W1 : TLNG_W2)) {
-      const tlng_weights w = layer == 1 ? tlng_hidden_weights(s, step) : tlng_output_weights(s);
+  for (int item = place.group; item < items; item += place.groups) {
+    if (item < tiles) {
+      const bool is_w1 = item < tiles1;
+      const int tile = is_w1 ? item : item - tiles1;
+      const tlng_weights w = is_w1 ? tlng_hidden_weights(s, step) : tlng_output_weights(s);
       tlng_end end = tlng_nothing();
       end.updates = true;
       end.p = w.p;
       end.v = w.v;
-      tlng_all_tiles(tlng_gradient_of(s, w), end, tlng_optimizer(s, step), place, a, b);
+      tlng_tile(tlng_gradient_of(s, w), end, optimizer, place, tile / across * TLNG_TILE,
+                tile % across * TLNG_TILE, a, b);
+    } else if (item < tiles + few) {
+      tlng_few_update(s, optimizer, place, (item - tiles) * 32, a, b);
+    } else {
+      tlng_update_bias(s.d_h, s.rows, s.hidden, (item - tiles - few) * TLNG_BIAS_COLUMNS, optimizer, place, a,
+                       s.b1, s.vb1);
     }
   }
 }

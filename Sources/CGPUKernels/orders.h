@@ -47,14 +47,16 @@ TLNG_FUNCTION tlng_matrix tlng_floats(TLNG_GLOBAL(const float) floats, tlng_int 
   return m;
 }
 
-/* value / 255, rounded once, for whole numbers up to 255. */
+/* value / 255, rounded once, for whole numbers up to 255: 1 / 255 as a float, and what is missing from it. */
 TLNG_FUNCTION float tlng_scaled(float value) {
-  const float inverse = 1.0f / 255.0f;
-  const float q = value * inverse;
-  return tlng_fma(tlng_fma(-q, 255.0f, value), inverse, q);
+  const float low = value * -2.3191758e-10f;
+  return tlng_fma(value, 1.0f / 255.0f, low);
 }
 
-TLNG_FUNCTION float tlng_byte_value(unsigned value) { return tlng_scaled((float)value); }
+/* 2^23 + value is exact, and takes no conversion, which devices are slow at. */
+TLNG_FUNCTION float tlng_byte_value(unsigned value) {
+  return tlng_scaled(tlng_float(0x4b000000u | value) - 8388608.0f);
+}
 
 /* Where a row begins. Rows and strides have 32 bits, which devices multiply at once. */
 TLNG_FUNCTION tlng_int tlng_row_start(tlng_matrix m, tlng_int row) {
@@ -139,7 +141,7 @@ TLNG_FUNCTION tlng_dot_order tlng_dot_order_of(bool seeded, int head, int width,
   const int seed = seeded ? 1 : 0;
   tlng_dot_order order;
   order.prefix = terms - seed >= head + width ? seed + head : terms;
-  order.end = order.prefix + (terms - order.prefix) / width * width;
+  order.end = order.prefix + ((terms - order.prefix) & ~(tlng_int)(width - 1)); /* 4 or 8 */
   order.lanes = lanes;
   return order;
 }

@@ -31,11 +31,16 @@ TLNG_CALLED float tlng_lane_of_row(TLNG_GLOBAL(const float) h, TLNG_GLOBAL(const
   return sum;
 }
 
-/* The logits of a row from its hidden units. */
-TLNG_FUNCTION void tlng_row_logits(TLNG_STEP s, TLNG_PLACE place, tlng_int row, TLNG_GLOBAL(const float) h,
-                                   TLNG_GLOBAL(const float) w2, TLNG_GLOBAL(const float) b2,
-                                   TLNG_GLOBAL(float) logits, TLNG_SHARED_POINTER(float) space) {
+/* logits of a row. */
+TLNG_FUNCTION void tlng_row_logits(TLNG_STEP s, TLNG_PLACE place, tlng_int row,
+                                   TLNG_SHARED_POINTER(float) space) {
   const tlng_int hidden = s.hidden, outputs = s.outputs;
+  TLNG_GLOBAL(const float) all_h = s.h;
+  TLNG_GLOBAL(const float) h = all_h + row * hidden;
+  TLNG_GLOBAL(const float) w2 = s.w2;
+  TLNG_GLOBAL(const float) b2 = s.b2;
+  TLNG_GLOBAL(float) all_logits = s.logits;
+  TLNG_GLOBAL(float) logits = all_logits + row * outputs;
   if (!tlng_is_small(s.batch, outputs, hidden)) {
     TLNG_EACH_THREAD(t) {
       TLNG_ROLL
@@ -86,12 +91,15 @@ TLNG_FUNCTION void tlng_row_logits(TLNG_STEP s, TLNG_PLACE place, tlng_int row, 
   }
 }
 
-/* What a row's logits say: the log-probability of its label, and, where they are wanted, the gradients of
- * the logits and the index of the largest. */
-TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, int label, TLNG_GLOBAL(const float) logits,
-                                 TLNG_GLOBAL(float) gradients, TLNG_GLOBAL(float) target,
-                                 TLNG_GLOBAL(int) predicted, TLNG_SHARED_POINTER(float) space) {
+/* target, predicted and d_logits of a row. */
+TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, tlng_int step, tlng_int row,
+                                 TLNG_SHARED_POINTER(float) space) {
   const tlng_int outputs = s.outputs;
+  TLNG_GLOBAL(const float) all_logits = s.logits;
+  TLNG_GLOBAL(const float) logits = all_logits + row * outputs;
+  TLNG_GLOBAL(float) all_gradients = s.d_logits;
+  TLNG_GLOBAL(float) target = s.target;
+  TLNG_GLOBAL(int) predicted = s.predicted;
   TLNG_SHARED_POINTER(float) found = space + TLNG_THREADS; /* largest, log of the sum */
   TLNG_EACH_THREAD(t) {
     if (t == 0) {
@@ -120,7 +128,7 @@ TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, int label, TLNG_
           best = output;
         }
       }
-      predicted[0] = (int)best;
+      predicted[row] = (int)best;
     }
   }
   /* Eight lanes that take every eighth output; fewer than eight outputs left to right. */
@@ -145,27 +153,28 @@ TLNG_FUNCTION void tlng_row_loss(TLNG_STEP s, TLNG_PLACE place, int label, TLNG_
     }
   }
   TLNG_EACH_THREAD(t) {
+    const int label = tlng_label(s, step, row);
     const float share = -1.0f / (float)(unsigned)s.rows;
     TLNG_ROLL
     for (tlng_int output = t; output < outputs; output += TLNG_THREADS) {
       const float shifted = logits[output] - found[0];
       const float y = shifted - found[1];
-      if (output == label) target[0] = y;
-      if (gradients)
-        gradients[output] =
+      if (output == label) target[row] = y;
+      if (all_gradients)
+        all_gradients[row * outputs + output] =
             tlng_fma(-tlng_exp(y), share, output == label ? share : 0.0f);
     }
   }
 }
 
 /* One element of d_logits w2, where the sums are not in panels. */
-TLNG_FUNCTION float tlng_small_hidden_gradient(TLNG_STEP s, tlng_int row, tlng_int unit,
-                                               TLNG_GLOBAL(const float) gradients,
-                                               TLNG_GLOBAL(const float) w2) {
+TLNG_FUNCTION float tlng_small_hidden_gradient(TLNG_STEP s, tlng_int row, tlng_int unit) {
+  TLNG_GLOBAL(const float) gradients = s.d_logits;
+  TLNG_GLOBAL(const float) w2 = s.w2;
   tlng_terms terms;
   terms.a = tlng_floats(gradients, s.outputs);
   terms.k_is_row = false;
-  terms.a_fixed = 0;
+  terms.a_fixed = row * s.outputs;
   terms.b = w2 + unit;
   terms.b_step = s.hidden;
   terms.count = s.outputs;
@@ -175,11 +184,13 @@ TLNG_FUNCTION float tlng_small_hidden_gradient(TLNG_STEP s, tlng_int row, tlng_i
 }
 
 /* d_h of a row: d_logits w2, and zero where the unit was not active. */
-TLNG_FUNCTION void tlng_row_hidden_gradient(TLNG_STEP s, TLNG_PLACE place, tlng_int row,
-                                            TLNG_GLOBAL(const float) gradients,
-                                            TLNG_GLOBAL(const float) w2, TLNG_GLOBAL(const float) h,
-                                            TLNG_GLOBAL(float) d_h) {
+TLNG_FUNCTION void tlng_row_hidden_gradient(TLNG_STEP s, TLNG_PLACE place, tlng_int row) {
   const tlng_int hidden = s.hidden, outputs = s.outputs;
+  TLNG_GLOBAL(const float) all_gradients = s.d_logits;
+  TLNG_GLOBAL(const float) gradients = all_gradients + row * outputs;
+  TLNG_GLOBAL(const float) w2 = s.w2;
+  TLNG_GLOBAL(const float) h = s.h;
+  TLNG_GLOBAL(float) d_h = s.d_h;
   const bool is_small = tlng_is_small(s.batch, hidden, outputs);
   const tlng_int length = tlng_panel_length(outputs);
   TLNG_EACH_THREAD(t) {
@@ -187,7 +198,7 @@ TLNG_FUNCTION void tlng_row_hidden_gradient(TLNG_STEP s, TLNG_PLACE place, tlng_
     for (tlng_int unit = t; unit < hidden; unit += TLNG_THREADS) {
       float total = 0;
       if (is_small) {
-        total = tlng_small_hidden_gradient(s, row, unit, gradients, w2);
+        total = tlng_small_hidden_gradient(s, row, unit);
       } else {
         TLNG_ROLL
         for (tlng_int start = 0; start < outputs; start += length) {
@@ -208,7 +219,7 @@ TLNG_FUNCTION void tlng_row_hidden_gradient(TLNG_STEP s, TLNG_PLACE place, tlng_
         }
       }
       /* A unit that is NaN passes its gradient on. */
-      d_h[unit] = h[unit] <= 0.0f ? 0.0f : total;
+      d_h[row * hidden + unit] = h[row * hidden + unit] <= 0.0f ? 0.0f : total;
     }
   }
 }

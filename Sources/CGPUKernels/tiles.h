@@ -7,6 +7,7 @@
 #ifndef TLN_GPU_TILES_H
 #define TLN_GPU_TILES_H
 
+#include "few.h"
 #include "hidden.h"
 #include "update.h"
 
@@ -74,58 +75,57 @@ TLNG_FUNCTION unsigned tlng_four_row(tlng_operand x, int k, int ahead, int t, in
   return x.m.order ? x.m.order[row] : (unsigned)row;
 }
 
-/* Floats, or in the first of them four bytes. */
-struct tlng_quad {
-  unsigned bits[4];
+/* The place of number i of a block, and how far from there the last element is that may be read. */
+struct tlng_spot {
+  tlng_int at;
+  int left;
 };
 
-TLNG_FUNCTION tlng_quad tlng_read_quad(tlng_operand x, tlng_int start, unsigned row, int k, int ahead, int t,
-                                       int i) {
-  const tlng_int base = x.k_is_row ? (tlng_int)row * (tlng_int)x.m.stride : start + k;
+TLNG_FUNCTION tlng_spot tlng_spot_of(tlng_operand x, tlng_int start, unsigned row, int k, int ahead, int t,
+                                     int i) {
   const int last = x.k_is_row ? x.count - 1 : ahead - 1;
   const int place = x.k_is_row ? (int)start : tlng_least_int(4 * (t % 2 + 2 * i), last & ~3);
-  tlng_quad quad;
-  if (x.m.bytes) {
-    if (x.in_fours) {
-      quad.bits[0] = ((TLNG_GLOBAL(const unsigned))(x.m.bytes + (base + place)))[0];
-    } else {
-      quad.bits[0] = 0;
-      TLNG_UNROLL
-      for (int j = 0; j < 4; j++)
-        quad.bits[0] |= (unsigned)x.m.bytes[base + tlng_least_int(place + j, last)] << (8 * j);
-    }
-    quad.bits[1] = quad.bits[2] = quad.bits[3] = 0;
-  } else if (x.in_fours) {
-    const tlng_four four = tlng_read_four(x.m.floats + (base + place));
-    quad.bits[0] = tlng_bits(four.x);
-    quad.bits[1] = tlng_bits(four.y);
-    quad.bits[2] = tlng_bits(four.z);
-    quad.bits[3] = tlng_bits(four.w);
-  } else {
-    TLNG_UNROLL
-    for (int j = 0; j < 4; j++)
-      quad.bits[j] = tlng_bits(x.m.floats[base + tlng_least_int(place + j, last)]);
-  }
-  return quad;
+  tlng_spot spot;
+  spot.at = (x.k_is_row ? (tlng_int)row * (tlng_int)x.m.stride : start + k) + place;
+  spot.left = last - place;
+  return spot;
 }
 
-/* Into a block [terms][..] of shared memory. */
-TLNG_FUNCTION void tlng_place_quad(tlng_operand x, tlng_quad quad, int t, int i,
-                                   TLNG_SHARED_POINTER(float) block) {
+TLNG_FUNCTION tlng_four tlng_four_of(float x, float y, float z, float w) {
+  tlng_four four;
+  four.x = x;
+  four.y = y;
+  four.z = z;
+  four.w = w;
+  return four;
+}
+
+TLNG_FUNCTION tlng_four tlng_read_one_by_one(tlng_matrix m, tlng_spot spot) {
   float value[4];
   TLNG_UNROLL
-  for (int j = 0; j < 4; j++)
-    value[j] = x.m.bytes ? tlng_byte_value(quad.bits[0] >> (8 * j) & 255u) : tlng_float(quad.bits[j]);
-  if (x.k_is_row) {
-    tlng_four four;
-    four.x = value[0];
-    four.y = value[1];
-    four.z = value[2];
-    four.w = value[3];
-    tlng_write_four(block + (tlng_four_term(t, i) * TLNG_TILE_STRIDE + t % 32 * 4), four);
+  for (int j = 0; j < 4; j++) value[j] = tlng_value(m, spot.at + tlng_least_int(j, spot.left));
+  return tlng_four_of(value[0], value[1], value[2], value[3]);
+}
+
+TLNG_FUNCTION tlng_four tlng_four_bytes(unsigned word) {
+  return tlng_four_of(tlng_byte_value(word & 255u), tlng_byte_value(word >> 8 & 255u),
+                      tlng_byte_value(word >> 16 & 255u), tlng_byte_value(word >> 24));
+}
+
+/* Into a block [terms][..] of shared memory, of which `ahead` terms are there. The others are `nothing`. */
+TLNG_FUNCTION void tlng_place_four(bool k_is_row, tlng_four four, float nothing, int ahead, int t, int i,
+                                   TLNG_SHARED_POINTER(float) block) {
+  if (k_is_row) {
+    const int term = tlng_four_term(t, i);
+    if (term >= ahead) four.x = four.y = four.z = four.w = nothing;
+    tlng_write_four(block + (term * TLNG_TILE_STRIDE + t % 32 * 4), four);
   } else {
-    TLNG_UNROLL
-    for (int j = 0; j < 4; j++) block[(4 * (t % 2 + 2 * i) + j) * TLNG_TILE_STRIDE + t / 2] = value[j];
+    const int term = 4 * (t % 2 + 2 * i);
+    TLNG_SHARED_POINTER(float) column = block + (term * TLNG_TILE_STRIDE + t / 2);
+    column[0] = term < ahead ? four.x : nothing;
+    column[TLNG_TILE_STRIDE] = term + 1 < ahead ? four.y : nothing;
+    column[2 * TLNG_TILE_STRIDE] = term + 2 < ahead ? four.z : nothing;
+    column[3 * TLNG_TILE_STRIDE] = term + 3 < ahead ? four.w : nothing;
   }
 }
 
@@ -148,14 +148,6 @@ TLNG_FUNCTION tlng_fragment tlng_read_fragment(TLNG_SHARED_POINTER(float) a, TLN
                            {b0.x, b0.y, b0.z, b0.w, b1.x, b1.y, b1.z, b1.w}};
   return f;
 }
-
-#define TLNG_ADD_TERM(t, f)                                                                              \
-  TLNG_UNROLL                                                                                            \
-  for (int i = 0; i < 8; i++) {                                                                          \
-    TLNG_UNROLL                                                                                          \
-    for (int j = 0; j < 8; j++)                                                                          \
-      TLNG_MINE(sums, t)[8 * i + j] = tlng_fma(f.left[i], f.right[j], TLNG_MINE(sums, t)[8 * i + j]);      \
-  }
 
 TLNG_FUNCTION float tlng_ended(tlng_end end, float total, float mask) {
   if (end.rectifies) total = tlng_rectified(total);
@@ -211,12 +203,15 @@ TLNG_FUNCTION int tlng_panel_end(int k, int panel_end, int length, int terms) {
 
 /* The tile from element (row, column) on. While a block of terms is added up, the next one is read, and of
  * the one after it which rows it is in. */
-TLNG_FUNCTION void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place, int row,
+TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place, int row,
                              int column, TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
   TLNG_OWN(tlng_int, starts, 2);
   TLNG_OWN(unsigned, rows, 2);
-  TLNG_OWN(tlng_quad, next_a, 2);
-  TLNG_OWN(tlng_quad, next_b, 2);
+  TLNG_OWN(unsigned, later_rows, 2);
+  /* Of the next block; bytes have a place of their own, so that nothing waits for what is read. */
+  TLNG_OWN(unsigned, words, 2);
+  TLNG_OWN(tlng_four, next_a, 2);
+  TLNG_OWN(tlng_four, next_b, 2);
   TLNG_OWN(float, sums, 64);
   TLNG_OWN(float, totals, 64);
   const int length = (int)tlng_panel_length(x.terms);
@@ -237,8 +232,7 @@ TLNG_FUNCTION void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, T
     TLNG_MINE(starts, t)[1] = tlng_four_start(x.b, column, t);
     TLNG_UNROLL
     for (int i = 0; i < 2; i++)
-      TLNG_MINE(rows, t)
-    [i] = x.a.k_is_row ? tlng_four_row(x.a, 0, tlng_block_terms(0, panel_end), t, i) : 0;
+      TLNG_MINE(rows, t)[i] = x.a.k_is_row ? tlng_four_row(x.a, 0, tlng_block_terms(0, panel_end), t, i) : 0;
   }
   /* One round more than there are blocks: it only reads the first. */
   TLNG_ROLL
@@ -250,40 +244,42 @@ TLNG_FUNCTION void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, T
       if (ahead > 0) {
         TLNG_UNROLL
         for (int i = 0; i < 2; i++) {
-          TLNG_MINE(next_a, t)
-          [i] = tlng_read_quad(x.a, TLNG_MINE(starts, t)[0], TLNG_MINE(rows, t)[i], next, ahead, t, i);
-          TLNG_MINE(next_b, t)
-          [i] = tlng_read_quad(x.b, TLNG_MINE(starts, t)[1],
-                               x.b.k_is_row ? tlng_four_row(x.b, next, ahead, t, i) : 0, next, ahead, t, i);
+          const tlng_spot of_a =
+              tlng_spot_of(x.a, TLNG_MINE(starts, t)[0], TLNG_MINE(rows, t)[i], next, ahead, t, i);
+          if (x.a.in_fours && x.a.m.bytes)
+            TLNG_MINE(words, t)[i] = ((TLNG_GLOBAL(const unsigned))(x.a.m.bytes + of_a.at))[0];
+          if (x.a.in_fours && !x.a.m.bytes) TLNG_MINE(next_a, t)[i] = tlng_read_four(x.a.m.floats + of_a.at);
+          const tlng_spot of_b = tlng_spot_of(x.b, TLNG_MINE(starts, t)[1],
+                                              next + tlng_least_int(tlng_four_term(t, i), ahead - 1), next,
+                                              ahead, t, i);
+          if (x.b.in_fours) TLNG_MINE(next_b, t)[i] = tlng_read_four(x.b.m.floats + of_b.at);
         }
-        if (x.a.k_is_row && later > 0) {
-          TLNG_UNROLL
-          for (int i = 0; i < 2; i++) TLNG_MINE(rows, t)[i] = tlng_four_row(x.a, after, later, t, i);
-        }
+        TLNG_UNROLL
+        for (int i = 0; i < 2; i++)
+          TLNG_MINE(later_rows, t)[i] = x.a.k_is_row && later > 0 ? tlng_four_row(x.a, after, later, t, i) : 0;
       }
       if (here > 0) {
         TLNG_SHARED_POINTER(float) own_a = a + (buffer * TLNG_TILE_BLOCK + tlng_own_row(t, 0));
         TLNG_SHARED_POINTER(float) own_b = b + (buffer * TLNG_TILE_BLOCK + tlng_own_column(t, 0));
         /* A term is read while the one before it is added. */
         tlng_fragment now = tlng_read_fragment(own_a, own_b);
-        int left = here;
         TLNG_ROLL
-        for (; left >= 4; left -= 4) {
+        for (int term = 0; term < here; term += 4) {
           TLNG_UNROLL
-          for (int term = 0; term < 4; term++) {
+          for (int n = 0; n < 4; n++) {
             own_a = own_a + TLNG_TILE_STRIDE;
             own_b = own_b + TLNG_TILE_STRIDE;
             const tlng_fragment soon = tlng_read_fragment(own_a, own_b);
-            TLNG_ADD_TERM(t, now)
+            TLNG_UNROLL
+            for (int i = 0; i < 8; i++) {
+              TLNG_UNROLL
+              for (int j = 0; j < 8; j++) {
+                const float sum = TLNG_MINE(sums, t)[8 * i + j];
+                TLNG_MINE(sums, t)[8 * i + j] = tlng_fma(now.left[i], now.right[j], sum);
+              }
+            }
             now = soon;
           }
-        }
-        TLNG_ROLL
-        for (; left > 0; left--) {
-          TLNG_ADD_TERM(t, now)
-          own_a = own_a + TLNG_TILE_STRIDE;
-          own_b = own_b + TLNG_TILE_STRIDE;
-          now = tlng_read_fragment(own_a, own_b);
         }
         if (next == panel_end) {
           TLNG_UNROLL
@@ -297,9 +293,23 @@ TLNG_FUNCTION void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, T
         const int other = (buffer ^ 1) * TLNG_TILE_BLOCK;
         TLNG_UNROLL
         for (int i = 0; i < 2; i++) {
-          tlng_place_quad(x.a, TLNG_MINE(next_a, t)[i], t, i, a + other);
-          tlng_place_quad(x.b, TLNG_MINE(next_b, t)[i], t, i, b + other);
+          /* Where four are not side by side, they are read only here. */
+          tlng_four four_a = TLNG_MINE(next_a, t)[i], four_b = TLNG_MINE(next_b, t)[i];
+          if (!x.a.in_fours)
+            four_a = tlng_read_one_by_one(
+                x.a.m, tlng_spot_of(x.a, TLNG_MINE(starts, t)[0], TLNG_MINE(rows, t)[i], next, ahead, t, i));
+          else if (x.a.m.bytes)
+            four_a = tlng_four_bytes(TLNG_MINE(words, t)[i]);
+          if (!x.b.in_fours)
+            four_b = tlng_read_one_by_one(
+                x.b.m, tlng_spot_of(x.b, TLNG_MINE(starts, t)[1],
+                                    next + tlng_least_int(tlng_four_term(t, i), ahead - 1), next, ahead, t, i));
+          /* Terms that are not there are -0 times 0, which changes no sum. */
+          tlng_place_four(x.a.k_is_row, four_a, -0.0f, ahead, t, i, a + other);
+          tlng_place_four(x.b.k_is_row, four_b, 0.0f, ahead, t, i, b + other);
         }
+        TLNG_UNROLL
+        for (int i = 0; i < 2; i++) TLNG_MINE(rows, t)[i] = TLNG_MINE(later_rows, t)[i];
       }
     }
     buffer ^= 1;

@@ -147,7 +147,7 @@ int cuLaunchCooperativeKernel(void *handle, unsigned grid_x, unsigned grid_y, un
     return CUDA_ERROR_INVALID_VALUE;
   if (setting("FAKE_CUDA_TOGETHER", 1) > 1) return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
   tlne_device *emulator = context("cuLaunchCooperativeKernel")->emulator;
-  tlne_launch_together(emulator, function->text, (int)grid_x, shared_bytes, arguments[0]);
+  tlne_launch_together(emulator, function->text, (int)grid_x, 0, shared_bytes, arguments[0]);
   const char *error = tlne_device_error(emulator);
   if (error[0]) misuse("%s", error);
   return 0;

@@ -139,14 +139,14 @@ void tlne_launch(tlne_device *device, const char *kernel, int groups, const void
   }
 }
 
-void tlne_launch_together(tlne_device *device, const char *kernel, int groups, size_t shared_bytes,
-                          const void *arguments) {
+void tlne_launch_together(tlne_device *device, const char *kernel, int groups, int missing,
+                          size_t shared_bytes, const void *arguments) {
   const tlne::entry *entry = find_kernel(device, kernel, groups);
   if (!entry) return;
   tlng_step step;
   memcpy(&step, arguments, sizeof step);
   device->running = entry->name;
-  if (!tlne::run_together(groups, [&](int i) {
+  if (!tlne::run_together(groups - missing, [&](int i) {
         const int group = device->shuffle == 0 ? i : groups - 1 - i;
         const int64_t count = (int64_t)(shared_bytes / sizeof(float));
         float *memory = (float *)malloc(shared_bytes);

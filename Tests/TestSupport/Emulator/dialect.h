@@ -167,6 +167,12 @@ static inline void tlng_write_word(tlne::global<uint64_t> at, uint64_t word) {
   tlne::told();
 }
 
+static inline void tlng_write_two_words(tlne::global<uint64_t> at, uint64_t one, uint64_t other) {
+  if (at.offset % 16 != 0) tlne::report("device memory, not aligned", at.offset, at.bytes);
+  tlng_write_word(at, one);
+  tlng_write_word(at + 1, other);
+}
+
 static inline float tlng_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
 static inline unsigned tlng_bits(float x) {

@@ -27,7 +27,7 @@ final class EmulatorDriver: GPUDriver {
   let capacity: GPUCapacity?
   var refusesTogether = false
   /// Groups that are not launched with the others.
-  var missingGroups = 0
+  var missingGroups: Int32 = 0
   private(set) var launchesTogether = 0
 
   var device: Device { .cuda }
@@ -142,7 +142,7 @@ final class EmulatorDriver: GPUDriver {
     try call { () throws(Failure) in
       launchesTogether += 1
       tlne_launch_together(
-        emulated, GPUKernel.resident.name.description, Int32(groups - missingGroups), sharedBytes,
+        emulated, GPUKernel.resident.name.description, Int32(groups), missingGroups, sharedBytes,
         arguments.baseAddress)
     }
     return true

@@ -29,7 +29,7 @@ struct ResidencyCase: Sendable, CustomStringConvertible {
   func capacity() throws -> GPUCapacity {
     let much = GPUCapacity(groups: groups, sharedBytes: 1 << 20)
     guard isTight else { return much }
-    let needed = try #require(GPUResidency(shape, batch: batch, much)).sharedBytes
+    let needed = try #require(GPUResidency(shape, isBytes ? .u8 : .f32, batch: batch, much)).sharedBytes
     return GPUCapacity(groups: groups, sharedBytes: needed - 4)
   }
 }
@@ -42,12 +42,14 @@ struct ResidencyTests {
     ResidencyCase(input: 12, hidden: 12, output: 2, batch: 4, isBytes: true, groups: 1),
     ResidencyCase(input: 13, hidden: 13, output: 3, batch: 5, isBytes: false, groups: 3),
     ResidencyCase(input: 64, hidden: 50, output: 10, batch: 32, isBytes: true, groups: 9, isTight: true),
-    ResidencyCase(input: 193, hidden: 33, output: 8, batch: 7, isBytes: true, groups: 6),
+    ResidencyCase(input: 193, hidden: 33, output: 8, batch: 7, isBytes: false, groups: 6),
     ResidencyCase(input: 200, hidden: 50, output: 12, batch: 256, isBytes: true, groups: 10),
-    ResidencyCase(input: 383, hidden: 31, output: 5, batch: 197, isBytes: true, groups: 3, isTight: true),
+    ResidencyCase(input: 376, hidden: 31, output: 5, batch: 197, isBytes: true, groups: 3, isTight: true),
     ResidencyCase(input: 385, hidden: 70, output: 40, batch: 64, isBytes: false, groups: 30),
-    ResidencyCase(input: 1601, hidden: 20, output: 300, batch: 9, isBytes: true, groups: 11),
+    ResidencyCase(input: 1601, hidden: 20, output: 256, batch: 9, isBytes: true, groups: 11),
     ResidencyCase(input: 30, hidden: 300, output: 4, batch: 40, isBytes: false, groups: 132),
+    ResidencyCase(input: 40, hidden: 90, output: 7, batch: 17, isBytes: true, groups: 2),
+    ResidencyCase(input: 20, hidden: 12, output: 2, batch: 255, isBytes: true, groups: 4),
   ]
 
   private func dataset(_ sizes: ResidencyCase, rows: Int) throws -> Dataset {
@@ -113,7 +115,7 @@ struct ResidencyTests {
       _ input: Int, _ hidden: Int, _ output: Int, batch: Int, _ capacity: GPUCapacity? = nil
     ) throws -> Bool {
       let shape = try Shape(input: input, hidden: hidden, output: output)
-      return GPUResidency(shape, batch: batch, capacity ?? much) != nil
+      return GPUResidency(shape, .u8, batch: batch, capacity ?? much) != nil
     }
     #expect(try fits(784, 100, 10, batch: 100))
     // Sums in other orders.
@@ -121,6 +123,9 @@ struct ResidencyTests {
     #expect(try !fits(11, 100, 10, batch: 100))
     #expect(try !fits(784, 11, 10, batch: 100))
     #expect(try !fits(784, 100, 1, batch: 100))
+    #expect(try !fits(784, 100, 257, batch: 100))
+    // Bytes whose panels don't begin at a word.
+    #expect(try !fits(383, 100, 10, batch: 100))
     // Sizes.
     #expect(try !fits(784, 100, 10, batch: 257))
     #expect(try !fits(784, 4096, 10, batch: 100))

@@ -17,7 +17,7 @@ final class GPUOptimizer: Optimizer {
   /// What was recorded, and with which arguments.
   private var recorded: (step: tlng_step, sequence: GPUSequence)?
   /// For the last size of batches: whether the network can stay in the device's groups, and the mail for it.
-  private var residency: (batchSize: Int, found: (cut: GPUResidency, mail: GPUBuffer)?)?
+  private var residency: (features: FeatureType, batchSize: Int, found: (cut: GPUResidency, mail: GPUBuffer)?)?
   var foresight = GPUForesight()
 
   private init(_ engine: GPUEngine, _ sgd: SGD, _ momentum: GPUParameters) {
@@ -200,7 +200,7 @@ final class GPUOptimizer: Optimizer {
 
   /// Issues steps as one launch in which the network stays in the device's groups; false if it cannot.
   private func stay(_ step: tlng_step, steps: Int) throws(Failure) -> Bool {
-    guard let (cut, mail) = try takeResidency(batchSize: Int(step.rows)) else { return false }
+    guard let (cut, mail) = try takeResidency(step.is_bytes != 0 ? .u8 : .f32, batchSize: Int(step.rows)) else { return false }
     let driver = engine.context.driver
     try driver.clear(mail.memory)
     var step = step
@@ -208,18 +208,18 @@ final class GPUOptimizer: Optimizer {
     let isIssued = try withBytes(of: &step) { bytes throws(Failure) in
       try driver.launchTogether(groups: cut.groups, sharedBytes: cut.sharedBytes, bytes)
     }
-    if !isIssued { residency = (Int(step.rows), nil) }
+    if !isIssued { residency?.found = nil }
     return isIssued
   }
 
   private func takeResidency(
-    batchSize: Int
+    _ features: FeatureType, batchSize: Int
   ) throws(Failure) -> (cut: GPUResidency, mail: GPUBuffer)? {
-    if let residency, residency.batchSize == batchSize { return residency.found }
-    residency = (batchSize, nil)
+    if let residency, residency.batchSize == batchSize, residency.features == features { return residency.found }
+    residency = (features, batchSize, nil)
     let context = engine.context
     guard engine.plan.tiling == .automatic, let capacity = context.driver.capacity,
-      let cut = GPUResidency(engine.shape, batch: batchSize, capacity)
+      let cut = GPUResidency(engine.shape, features, batch: batchSize, capacity)
     else { return nil }
     do throws(Failure) {
       residency?.found = (cut, try GPUBuffer.make(context, bytes: 8 &* cut.words, isSpare: true))

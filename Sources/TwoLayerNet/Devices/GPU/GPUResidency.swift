@@ -19,23 +19,27 @@ struct GPUResidency {
   private let units: Int
   private let batches: Int
 
-  /// The threads that look up a batch's rows.
+  /// A thread for each row of a batch, and for each output.
   private static let largestBatch = GPUKernel.threadsPerGroup
   /// Beyond that nothing fits; so that no product overflows.
   private static let largestSize = 1 << 14
 
-  /// nil if it doesn't fit, or if sums are taken in an order that the kernel doesn't have, which products of
+  /// nil if it doesn't fit, if rows of bytes don't begin at a word in each panel, or if sums are taken in an order that the kernel doesn't have, which products of
   /// a few rows or columns are; see Sources/Kernels/Orders.swift.
-  init?(_ shape: Shape, batch: Int, _ capacity: GPUCapacity) {
+  init?(_ shape: Shape, _ features: FeatureType, batch: Int, _ capacity: GPUCapacity) {
     let (inputs, hidden, outputs) = (shape.input, shape.hidden, shape.output)
     guard (4...Self.largestBatch).contains(batch), (12...Self.largestSize).contains(inputs),
-      (12...Self.largestSize).contains(hidden), (2...Self.largestSize / 4).contains(outputs)
+      (12...Self.largestSize).contains(hidden), (2...Self.largestBatch).contains(outputs)
     else { return nil }
     func layout(_ units: Int, _ batches: Int) -> tlng_layout {
       tlng_layout_of(
-        Int32(inputs), Int32(hidden), Int32(outputs), Int32(batch), Int32(units), Int32(batches))
+        Int32(inputs), Int32(hidden), Int32(outputs), Int32(batch), Int32(capacity.groups),
+        Int32(units), Int32(batches))
     }
-    let across = capacity.groups / Int(layout(4, 1).panels)
+    let (length, panels) = (layout(4, 1).length, layout(4, 1).panels)
+    // Four bytes are read at a time.
+    guard features != .u8 || length % 4 == 0 || panels == 1 else { return nil }
+    let across = capacity.groups / Int(panels)
     guard across > 0 else { return nil }
     units = roundedUp((hidden &+ across &- 1) / across, to: 4)
     // Two batches, of which one is on its way, if there is room.

@@ -34,9 +34,10 @@ void tlne_read(tlne_device *device, uint64_t address, void *target, size_t bytes
 
 /* Runs a kernel with the bytes of a tlng_step. */
 void tlne_launch(tlne_device *device, const char *kernel, int groups, const void *arguments);
-/* The same for a kernel whose groups run at the same time, each with so many bytes of shared memory. */
-void tlne_launch_together(tlne_device *device, const char *kernel, int groups, size_t shared_bytes,
-                          const void *arguments);
+/* The same for a kernel whose groups run at the same time, each with so many bytes of shared memory. Some may
+ * be missing: if the others wait for them, that is an error. */
+void tlne_launch_together(tlne_device *device, const char *kernel, int groups, int missing,
+                          size_t shared_bytes, const void *arguments);
 
 #ifdef __cplusplus
 }
