@@ -37,10 +37,51 @@ TLNG_FUNCTION int tlng_output_of_slot(int slot, int narrow) {
   TLNG_ADD_PRODUCT(first + 2, factor, four.z)   \
   TLNG_ADD_PRODUCT(first + 3, factor, four.w)
 
+/* target, predicted and d_logits of a row, by one thread: tlng_row_loss says why they are what they are. */
+TLNG_FUNCTION void tlng_few_loss(TLNG_STEP s, tlng_int step, tlng_int row, TLNG_SHARED_POINTER(float) logits,
+                                 TLNG_SHARED_POINTER(float) space) {
+  TLNG_GLOBAL(float) gradients = s.d_logits;
+  TLNG_GLOBAL(float) target = s.target;
+  TLNG_GLOBAL(int) predicted = s.predicted;
+  const int outputs = (int)s.outputs, label = tlng_label(s, step, row);
+  const float share = -1.0f / (float)(unsigned)s.rows;
+  float largest = logits[0], first_largest = largest;
+  int best = 0;
+  TLNG_ROLL
+  for (int output = 1; output < outputs; output++) {
+    const float logit = logits[output];
+    if (logit > largest) largest = logit;
+    if (first_largest == first_largest && (logit > first_largest || !(logit == logit))) {
+      first_largest = logit;
+      best = output;
+    }
+  }
+  if (predicted) predicted[row] = best;
+  float sum = 0;
+  TLNG_ROLL
+  for (int output = 0; output < outputs; output++) {
+    const float power = tlng_exp(logits[output] - largest);
+    sum = output == 0 ? power : sum + power;
+    space[output & 7] = output < 8 ? power : space[output & 7] + power;
+  }
+  if (outputs >= 8)
+    sum = ((space[0] + space[4]) + (space[2] + space[6])) + ((space[1] + space[5]) + (space[3] + space[7]));
+  const float log_of_sum = tlng_log(sum);
+  TLNG_ROLL
+  for (int output = 0; output < outputs; output++) {
+    const float shifted = logits[output] - largest;
+    const float y = shifted - log_of_sum;
+    if (output == label) target[row] = y;
+    if (gradients)
+      gradients[row * outputs + output] = tlng_fma(-tlng_exp(y), share, output == label ? share : 0.0f);
+  }
+}
+
 /* Logits of 64 rows, for 2 ..< 12 outputs and a multiple of four hidden units, at least eight: then every
- * sum is a dot of four lanes or of eight, without a prefix (tlng_dot_order_at). */
-TLNG_FUNCTION void tlng_logits_of_rows(TLNG_STEP s, TLNG_PLACE place, int first, TLNG_SHARED_POINTER(float) h,
-                                   TLNG_SHARED_POINTER(float) w) {
+ * sum is a dot of four lanes or of eight, without a prefix (tlng_dot_order_at). Then, with labels, what they
+ * say, as in tlng_row_loss. */
+TLNG_FUNCTION void tlng_logits_of_rows(TLNG_STEP s, TLNG_PLACE place, tlng_int step, int first,
+                                       TLNG_SHARED_POINTER(float) h, TLNG_SHARED_POINTER(float) w) {
   TLNG_GLOBAL(const float) all_h = s.h;
   TLNG_GLOBAL(const float) w2 = s.w2;
   TLNG_GLOBAL(const float) b2 = s.b2;
@@ -137,9 +178,15 @@ TLNG_FUNCTION void tlng_logits_of_rows(TLNG_STEP s, TLNG_PLACE place, int first,
             sum = sum + product;
           }
         }
-        logits[row * outputs + output] = b2[output] + sum;
+        const float logit = b2[output] + sum;
+        logits[row * outputs + output] = logit;
+        w[t / 4 * TLNG_FEW_SLOTS + output] = logit;
       }
     }
+  }
+  TLNG_EACH_THREAD(t) {
+    if (s.labels && t < TLNG_FEW_ROWS && first + t < s.rows)
+      tlng_few_loss(s, step, first + t, w + t * TLNG_FEW_SLOTS, h + 65 * t);
   }
 }
 

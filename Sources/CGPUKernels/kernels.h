@@ -127,11 +127,12 @@ TLNG_KERNEL(tlng_few_logits) {
   TLNG_BEGIN;
   TLNG_SHARED(float, h, TLNG_FEW_ROWS *TLNG_FEW_STRIDE);
   TLNG_SHARED(float, w, (TLNG_FEW_TERMS + 4) * TLNG_FEW_SLOTS);
-  if (tlng_current_step(s, false) < 0) return;
+  const tlng_int step = tlng_current_step(s, false);
+  if (step < 0) return;
   TLNG_ROLL
   for (tlng_int row = (tlng_int)place.group * TLNG_FEW_ROWS; row < s.rows;
        row += (tlng_int)place.groups * TLNG_FEW_ROWS)
-    tlng_logits_of_rows(s, place, (int)row, h, w);
+    tlng_logits_of_rows(s, place, step, (int)row, h, w);
 }
 
 TLNG_KERNEL(tlng_few_hidden_gradient) {
@@ -145,7 +146,7 @@ TLNG_KERNEL(tlng_few_hidden_gradient) {
                                  gradients);
 }
 
-/* Both layers' weights and the hidden layer's bias, as far as they are in `tiled`, if the loss is finite. */
+/* Both layers' weights, and their biases, as far as they are in `tiled`, if the loss is finite. */
 TLNG_LARGE_KERNEL(tlng_update_tiled) {
   TLNG_BEGIN;
   TLNG_SHARED(float, a, TLNG_TILE_FLOATS);
@@ -159,7 +160,8 @@ TLNG_LARGE_KERNEL(tlng_update_tiled) {
   const bool is_few = tlng_is_few_update(s.outputs, s.hidden, s.rows);
   const int tiles2 = s.tiled & TLNG_W2 && !is_few ? (int)tlng_parts(s.outputs, TLNG_TILE) * across : 0;
   const int tiles = tiles1 + tiles2, few = s.tiled & TLNG_W2 && is_few ? parts : 0;
-  const int items = tiles + few + (s.tiled & TLNG_B1 ? parts : 0);
+  const int biases = tiles + few;
+  const int items = biases + (s.tiled & TLNG_BIASES ? parts + (int)tlng_parts(s.outputs, 32) : 0);
   /* The longest first: the others fill what the last tiles leave free. */
   TLNG_ROLL
   for (int item = place.group; item < items; item += place.groups) {
@@ -173,11 +175,13 @@ TLNG_LARGE_KERNEL(tlng_update_tiled) {
       end.v = w.v;
       tlng_tile(tlng_gradient_of(s, w), end, optimizer, place, tile / across * TLNG_TILE,
                 tile % across * TLNG_TILE, a, b);
-    } else if (item < tiles + few) {
+    } else if (item < biases) {
       tlng_few_update(s, optimizer, place, (item - tiles) * 32, a, b);
     } else {
-      tlng_update_bias(s.d_h, s.rows, s.hidden, (item - tiles - few) * TLNG_BIAS_COLUMNS, optimizer, place, a,
-                       s.b1, s.vb1);
+      const bool is_b1 = item < biases + parts;
+      tlng_update_bias(is_b1 ? s.d_h : s.d_logits, s.rows, is_b1 ? s.hidden : s.outputs,
+                       (is_b1 ? item - biases : item - biases - parts) * TLNG_BIAS_COLUMNS, optimizer, place,
+                       a, is_b1 ? s.b1 : s.b2, is_b1 ? s.vb1 : s.vb2);
     }
   }
 }

@@ -72,17 +72,9 @@ struct KernelTests {
       let (h, logits) = bench.network.forward(bench.x)
       bench.write(bench.step.h, h.values)
       try bench.launch(.output, groups: groups)
-      let y = logSoftmax(logits)
-      let gradient = crossEntropyGradient(y, bench.labels)
       bench.expect("logits", bench.step.logits, logits.values)
-      bench.expect("target", bench.step.target, (0..<sizes.rows).map { y[$0, bench.labels[$0]] })
-      bench.expect("d_logits", bench.step.d_logits, gradient.values)
+      let gradient = bench.expectJudged(logits)
       bench.expect("d_h", bench.step.d_h, bench.network.hiddenGradient(gradient, h).values)
-      let predicted = bench.read(bench.step.predicted, sizes.rows)
-      for row in 0..<sizes.rows {
-        let own = (0..<sizes.output).map { logits[row, $0] }
-        #expect(predicted[row].bitPattern == UInt32(own.firstIndex(of: own.max()!)!))
-      }
     }
   }
 
@@ -150,6 +142,7 @@ struct KernelTests {
       bench.write(bench.step.h, h.values)
       try bench.launch(.fewLogits, groups: groups)
       bench.expect("logits", bench.step.logits, logits.values)
+      bench.expectJudged(logits)
     }
   }
 
@@ -174,7 +167,7 @@ struct KernelTests {
   func fewUpdate(_ sizes: KernelCase) throws {
     for (groups, shuffle) in zip(Self.groupCounts, [0, 255, 37]) {
       let launches: [(GPUKernel, Int)] = [(.updateTiled, groups), (.update, 5)]
-      try checkUpdate(sizes, launches, tiled: Int(TLNG_W2 | TLNG_B1), shuffle: shuffle)
+      try checkUpdate(sizes, launches, tiled: Int(TLNG_W2 | TLNG_BIASES), shuffle: shuffle)
     }
   }
 
@@ -187,7 +180,7 @@ struct KernelTests {
 
   @Test(arguments: tiled)
   func updateTiled(_ sizes: KernelCase) throws {
-    for tiled in [TLNG_W1, TLNG_W2, TLNG_B1, TLNG_W1 | TLNG_W2 | TLNG_B1] {
+    for tiled in [TLNG_W1, TLNG_W2, TLNG_BIASES, TLNG_W1 | TLNG_W2 | TLNG_BIASES] {
       try checkUpdate(sizes, [(.updateTiled, 2), (.update, 5)], tiled: Int(tiled), shuffle: 90)
     }
   }
@@ -291,14 +284,16 @@ struct KernelTests {
       switch kernel {
       case .hidden, .hiddenTiled: [\.x, \.order, \.w1, \.b1, \.h]
       case .output: [\.h, \.w2, \.b2, \.logits, \.labels, \.target, \.d_logits, \.d_h]
-      case .logitsTiled, .fewLogits: [\.h, \.w2, \.b2, \.logits]
+      case .logitsTiled: [\.h, \.w2, \.b2, \.logits]
+      case .fewLogits: [\.h, \.w2, \.b2, \.logits, \.labels, \.target, \.d_logits]
       case .hiddenGradientTiled, .fewHiddenGradient: [\.d_logits, \.w2, \.h, \.d_h]
       case .update: [\.x, \.d_h, \.d_logits, \.h, \.w1, \.v1, \.b1, \.vb1, \.w2, \.v2, \.b2, \.vb2]
       case .updateTiled: [\.x, \.d_h, \.d_logits, \.h, \.target, \.w1, \.v1, \.w2, \.v2]
       case .resident: []
       }
+    let isOfFew = kernel == .fewLogits || kernel == .fewHiddenGradient
     for field in fields {
-      let bench = try KernelBench(Self.tiled[1])
+      let bench = try KernelBench(isOfFew ? Self.few[1] : Self.tiled[1])
       if kernel == .updateTiled { bench.step.tiled = tlng_int(TLNG_W1 | TLNG_W2) }
       _ = try bench.fillGradients()
       bench.step[keyPath: field] = try bench.shortened(bench.step[keyPath: field])

@@ -25,7 +25,9 @@ struct GPUPlan {
     var launches = [hiddenForward(rows: rows, batch: batch)]
     var tiled = 0
     addLogits(rows: rows, batch: batch, &launches, &tiled)
-    if withLoss || tiled == 0 { launches.append(launch(.output, rows)) }
+    if tiled == 0 || (withLoss && launches.last!.kernel != .fewLogits) {
+      launches.append(launch(.output, rows))
+    }
     return (launches, tiled)
   }
 
@@ -34,20 +36,21 @@ struct GPUPlan {
     var launches = [hiddenForward(rows: rows, batch: rows)]
     var tiled = 0
     addLogits(rows: rows, batch: rows, &launches, &tiled)
-    launches.append(launch(.output, rows))
-    if isTiled(rows, hidden, !isSmall(rows: rows, columns: hidden, terms: outputs)) {
+    let hasTiledGradient = isTiled(rows, hidden, !isSmall(rows: rows, columns: hidden, terms: outputs))
+    if launches.last!.kernel != .fewLogits || !hasTiledGradient { launches.append(launch(.output, rows)) }
+    if hasTiledGradient {
+      let isOfFew = outputs <= 16 && hidden % 4 == 0
       launches.append(
-        launch(outputs <= 16 && hidden % 4 == 0 ? .fewHiddenGradient : .hiddenGradientTiled, tiles(rows, hidden)))
+        launch(isOfFew ? .fewHiddenGradient : .hiddenGradientTiled, tiles(rows, hidden)))
       tiled |= Int(TLNG_HIDDEN_GRADIENT)
     }
-    var groups = parts(outputs, 32)
-    var tiledGroups = 0
+    var (groups, tiledGroups) = (0, 0)
     // PyTorch's product for w1 has hidden units as its rows.
     if isTiled(inputs, hidden, !isSmall(rows: hidden, columns: inputs, terms: rows)) {
-      tiledGroups = tiles(inputs, hidden) &+ parts(hidden, 32)
-      tiled |= Int(TLNG_W1 | TLNG_B1)
+      tiledGroups = tiles(inputs, hidden) &+ parts(hidden, 32) &+ parts(outputs, 32)
+      tiled |= Int(TLNG_W1 | TLNG_BIASES)
     } else {
-      groups &+= (parts(inputs, 32) &+ 1) &* parts(hidden, 32)
+      groups = (parts(inputs, 32) &+ 1) &* parts(hidden, 32) &+ parts(outputs, 32)
     }
     let isOfFew = outputs <= 16 && rows >= 384
     if !isSmall(rows: outputs, columns: hidden, terms: rows),
@@ -59,7 +62,7 @@ struct GPUPlan {
       groups &+= parts(outputs, 32) &* parts(hidden, 32)
     }
     if tiledGroups > 0 { launches.append(launch(.updateTiled, tiledGroups)) }
-    launches.append(launch(.update, groups))
+    launches.append(launch(.update, max(groups, 1)))
     return (launches, tiled)
   }
 
