@@ -148,9 +148,8 @@ TLN_API const char *tln_last_error(void);
 /* ---------------------------------------------------------------- devices */
 
 /* A GPU gives the same bits as the processor. The CUDA engine needs a driver for CUDA 11.4 or newer and a
- * card of compute capability 5.0 or more; it has been run on an emulated device, but on no card yet. The
- * Metal engine is only in the Swift module on Apple's systems, and has not been run on Apple hardware at
- * all. Therefore TLN_DEVICE_AUTO passes both over in this version, and they have to be asked for. */
+ * card of compute capability 5.0 or more. The Metal engine is only in the Swift module on Apple's systems,
+ * and has not been run on Apple hardware: TLN_DEVICE_AUTO passes it over in this version. */
 typedef int32_t tln_device;
 
 enum {

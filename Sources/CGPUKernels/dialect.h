@@ -88,9 +88,12 @@ struct tlng_place {
 #define TLNG_ROLL _Pragma("unroll 1")
 
 typedef float4 tlng_four;
+typedef float2 tlng_two;
 
 TLNG_FUNCTION tlng_four tlng_read_four(const float *at) { return *(const float4 *)at; }
 TLNG_FUNCTION void tlng_write_four(float *at, tlng_four four) { *(float4 *)at = four; }
+TLNG_FUNCTION tlng_two tlng_read_two(const float *at) { return *(const float2 *)at; }
+TLNG_FUNCTION void tlng_write_two(float *at, tlng_two two) { *(float2 *)at = two; }
 TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 TLNG_FUNCTION unsigned tlng_bits(float x) { return __float_as_uint(x); }
 TLNG_FUNCTION float tlng_float(unsigned bits) { return __uint_as_float(bits); }

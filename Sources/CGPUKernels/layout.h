@@ -25,7 +25,7 @@ TLNG_FUNCTION tlng_int tlng_panel_length(tlng_int count) {
  * pieces: all outputs, and `piece_units` hidden units. A group has at most one of each.
  *
  * Places are in floats of shared memory, each a multiple of 4, or in words of the mail. Hidden units that
- * run by fours or eights are in matrices of 4 or 8 columns, one after the other. */
+ * run by twos or eights are in matrices of 2 or 8 columns, one after the other. */
 typedef struct tlng_layout {
   int length, panels;       /* of the sums over inputs */
   int units, across, parts; /* parts side by side, and all of them */
@@ -33,9 +33,9 @@ typedef struct tlng_layout {
   int x, x_floats, x_count; /* batches of features: that of the step, and perhaps that of the next */
   int rows, labels;         /* places of the batches' rows, and labels of the group's, of two steps [2][batch] */
   /* A part. */
-  int w, v;                 /* w1 and its momentum [units / 4][length][4] */
+  int w, v;                 /* w1 and its momentum [units / 2][length][2] */
   int b1, vb1;              /* [units], if the part is one of the last panel's */
-  int d, target;            /* gradient of the hidden units [units / 4][batch][4]; [batch] */
+  int d, target;            /* gradient of the hidden units [units / 2][batch][2]; [batch] */
   int dw, db1;              /* gradients, as w and b1 */
   /* A piece. */
   int w2, v2;               /* [outputs][piece_units] */
@@ -49,7 +49,7 @@ typedef struct tlng_layout {
   int h, logits, row_d_logits, space;
   int floats;
   /* The mail. */
-  int mail_d;               /* [..][batch][4]; before it the panels' sums [batch][panels][row_units] */
+  int mail_d;               /* [..][batch][2]; before it the panels' sums [batch][panels][row_units] */
   int mail_target;          /* [batch] */
   int mail_h;               /* [..][batch][8] */
   int mail_d_logits;        /* [batch][outputs] */

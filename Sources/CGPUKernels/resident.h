@@ -35,11 +35,13 @@ TLNG_FUNCTION void tlng_resident_run(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_
   const int piece = place.groups - 1 - place.group;
   TLNG_OWN(unsigned, pieces, TLNG_RESIDENT_READ_AHEAD);
   TLNG_OWN(unsigned, others, 2);
+  TLNG_OWN(tlng_bringing, brings, 1);
   TLNG_OWN(tlng_lane_share, shares, 2);
   tlng_sgd optimizer = tlng_optimizer(s, 0);
   tlng_copy_parameters(s, place, l, part, piece, false, memory);
   TLNG_EACH_THREAD(t) {
     if (t < batch) memory[l.rows + t] = tlng_float(order[t]);
+    TLNG_MINE(brings, t)[0] = tlng_bringing_of(s, t, part);
     tlng_find_shares(s, t, place.group, TLNG_MINE(shares, t));
   }
   /* One round more than there are steps: the first only brings a batch, and tells what the parameters are. */
@@ -56,7 +58,8 @@ TLNG_FUNCTION void tlng_resident_run(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_
     TLNG_SHARED_POINTER(float) next_labels = memory + (l.labels + odd * batch);
     TLNG_EACH_THREAD(t) {
       if (next < steps)
-        tlng_read_ahead(s, place, t, part, next, rows, TLNG_MINE(pieces, t), TLNG_MINE(others, t));
+        tlng_read_ahead(s, place, t, TLNG_MINE(brings, t)[0], next, rows, TLNG_MINE(pieces, t),
+                        TLNG_MINE(others, t));
       if (step >= 0) tlng_part_forward(s, t, l, part, x, memory + l.w, words, number);
     }
     /* While the others' sums are on their way, if there is room beside this step's batch; else at the end. */
@@ -64,7 +67,7 @@ TLNG_FUNCTION void tlng_resident_run(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_
     TLNG_ROLL
     for (int turn = 0; turn < 2; turn++) {
       if (!has_brought && (turn == 1 || step < 0 || l.x_count > 1)) {
-        tlng_bring(s, place, part, next, next_x, rows, later_rows, next_labels, pieces, others);
+        tlng_bring(s, place, next, brings, next_x, rows, later_rows, next_labels, pieces, others);
         has_brought = true;
       }
       if (step < 0 || turn == 1) continue;

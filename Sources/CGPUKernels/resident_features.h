@@ -79,8 +79,7 @@ TLNG_CALLED void tlng_receive(TLNG_PLACE place, TLNG_GLOBAL(tlng_word) words, un
 struct tlng_bringing {
   int row, row_step; /* pieces of this thread; row is the batch's size if there are none */
   int column;        /* of a piece's first feature, in a row of shared memory */
-  TLNG_GLOBAL(const unsigned) start; /* of the column in the dataset */
-  int stride;        /* of the dataset's rows, in pieces */
+  TLNG_GLOBAL(const unsigned char) start; /* of the column in the dataset */
 };
 
 TLNG_FUNCTION tlng_bringing tlng_bringing_of(TLNG_STEP s, int t, tlng_part part) {
@@ -92,19 +91,21 @@ TLNG_FUNCTION tlng_bringing tlng_bringing_of(TLNG_STEP s, int t, tlng_part part)
   own.row = t / pieces;
   const int piece = t - own.row * pieces;
   own.column = piece * width;
-  own.start = (TLNG_GLOBAL(const unsigned))(x + (s.is_bytes ? part.start : 4 * part.start)) + piece;
-  own.stride = (int)s.x_stride / 4;
+  own.start = x + (s.is_bytes ? part.start : 4 * part.start) + 4 * piece;
   if (part.count == 0 || own.row >= own.row_step) own.row = (int)s.rows;
   return own;
 }
 
 /* Pieces of `count` rows from `first` on, of which `rows` says the place in the dataset. */
-TLNG_FUNCTION void tlng_read_pieces(tlng_bringing own, int batch, int first, int count,
+TLNG_FUNCTION void tlng_read_pieces(TLNG_STEP s, tlng_bringing own, int first, int count,
                                     TLNG_SHARED_POINTER(float) rows, unsigned *pieces) {
+  const int last = (int)s.rows - 1;
+  const unsigned stride = (unsigned)s.x_stride;
   TLNG_UNROLL
   for (int i = 0; i < count; i++) {
-    const int row = tlng_least_int(first + i * own.row_step, batch - 1);
-    pieces[i] = own.start[(tlng_int)tlng_bits(rows[row]) * own.stride];
+    const unsigned row = tlng_bits(rows[tlng_least_int(first + i * own.row_step, last)]);
+    const tlng_word of_row = (tlng_word)row * stride; /* both of 32 bits: one operation */
+    pieces[i] = ((TLNG_GLOBAL(const unsigned))(own.start + (tlng_int)of_row))[0];
   }
 }
 
@@ -131,32 +132,32 @@ TLNG_FUNCTION void tlng_put_pieces(TLNG_STEP s, tlng_bringing own, int first, in
 
 /* Begins to read the features of the next step's batch, its labels, and the rows of the step after that: a
  * thread's share. Whatever it does before the next barrier need not wait for them. */
-TLNG_FUNCTION void tlng_read_ahead(TLNG_STEP s, TLNG_PLACE place, int t, tlng_part part, int step,
+TLNG_FUNCTION void tlng_read_ahead(TLNG_STEP s, TLNG_PLACE place, int t, tlng_bringing own, int step,
                                    TLNG_SHARED_POINTER(float) rows, unsigned *pieces, unsigned *others) {
   TLNG_GLOBAL(const unsigned) order = s.order;
   TLNG_GLOBAL(const int) labels = s.labels;
   const int batch = (int)s.rows, row = place.group + t * place.groups;
-  const tlng_bringing own = tlng_bringing_of(s, t, part);
-  if (own.row < batch) tlng_read_pieces(own, batch, own.row, TLNG_RESIDENT_READ_AHEAD, rows, pieces);
+  if (own.row < batch) tlng_read_pieces(s, own, own.row, TLNG_RESIDENT_READ_AHEAD, rows, pieces);
   if (row < batch) others[0] = (unsigned)labels[tlng_bits(rows[row])];
   if (t < batch && step + 1 < s.steps) others[1] = order[(tlng_int)(step + 1) * batch + t];
 }
 
 /* Brings what was read into shared memory, and what else there is. */
-TLNG_FUNCTION void tlng_bring(TLNG_STEP s, TLNG_PLACE place, tlng_part part, int step,
+TLNG_FUNCTION void tlng_bring(TLNG_STEP s, TLNG_PLACE place, int step,
+                              TLNG_OWN_ARGUMENT(tlng_bringing, brings, 1),
                               TLNG_SHARED_POINTER(float) x, TLNG_SHARED_POINTER(float) rows,
                               TLNG_SHARED_POINTER(float) next_rows, TLNG_SHARED_POINTER(float) labels,
                               TLNG_OWN_ARGUMENT(unsigned, pieces, TLNG_RESIDENT_READ_AHEAD),
                               TLNG_OWN_ARGUMENT(unsigned, others, 2)) {
   const int batch = (int)s.rows;
   TLNG_EACH_THREAD(t) {
-    const tlng_bringing own = tlng_bringing_of(s, t, part);
+    const tlng_bringing own = TLNG_MINE(brings, t)[0];
     if (own.row < batch)
       tlng_put_pieces(s, own, own.row, TLNG_RESIDENT_READ_AHEAD, TLNG_MINE(pieces, t), x);
     TLNG_ROLL
     for (int row = own.row + TLNG_RESIDENT_READ_AHEAD * own.row_step; row < batch; row += 4 * own.row_step) {
       unsigned more[4];
-      tlng_read_pieces(own, batch, row, 4, rows, more);
+      tlng_read_pieces(s, own, row, 4, rows, more);
       tlng_put_pieces(s, own, row, 4, more, x);
     }
     if (place.group + t * place.groups < batch) labels[t] = tlng_float(TLNG_MINE(others, t)[0]);

@@ -52,9 +52,9 @@ TLNG_FUNCTION void tlng_copy_parameters(TLNG_STEP s, TLNG_PLACE place, tlng_layo
   const int hidden = (int)s.hidden, outputs = (int)s.outputs;
   TLNG_ROLL
   for (int i = 0; i < 2; i++) {
-    tlng_span w1 = tlng_span_of(i == 0 ? l.w : l.v, part.count, part.first_unit, l.units, 4, hidden);
+    tlng_span w1 = tlng_span_of(i == 0 ? l.w : l.v, part.count, part.first_unit, l.units, 2, hidden);
     w1.first_row = part.start;
-    w1.matrix_floats = 4 * l.length;
+    w1.matrix_floats = 2 * l.length;
     tlng_copy_span(place, w1, is_back, i == 0 ? s.w1 : s.v1, memory);
     const tlng_span b1 = tlng_span_of(i == 0 ? l.b1 : l.vb1, part.is_last ? 1 : 0, part.first_unit, l.units,
                                       l.units, hidden);
@@ -93,26 +93,24 @@ TLNG_FUNCTION void tlng_tell_rest(TLNG_STEP s, int t, tlng_layout l, tlng_part p
 
 /* ------------------------------------------------------------------------------- forward */
 
-struct tlng_sums {
-  float of[4];
-};
-
-TLNG_FUNCTION void tlng_clear_sums(tlng_sums *sums) {
-  TLNG_UNROLL
-  for (int j = 0; j < 4; j++) sums->of[j] = 0;
+/* Sums of two hidden units side by side. */
+TLNG_FUNCTION tlng_two tlng_no_sums(void) {
+  tlng_two sums;
+  sums.x = 0;
+  sums.y = 0;
+  return sums;
 }
 
-TLNG_FUNCTION void tlng_add_products(tlng_sums *sums, float value, tlng_four factor) {
-  sums->of[0] = tlng_fma(value, factor.x, sums->of[0]);
-  sums->of[1] = tlng_fma(value, factor.y, sums->of[1]);
-  sums->of[2] = tlng_fma(value, factor.z, sums->of[2]);
-  sums->of[3] = tlng_fma(value, factor.w, sums->of[3]);
+TLNG_FUNCTION tlng_two tlng_add_products(tlng_two sums, float value, tlng_two factor) {
+  sums.x = tlng_fma(value, factor.x, sums.x);
+  sums.y = tlng_fma(value, factor.y, sums.y);
+  return sums;
 }
 
-/* Eight terms of two rows' sums; the next are read while these are added. What bounds it is how much of
- * shared memory is read for each product. */
+/* Eight terms of two rows' sums; the next are read while these are added. */
 struct tlng_forward_terms {
-  tlng_four x[2][2], w[8];
+  tlng_four x[2][2];
+  tlng_two w[8];
 };
 
 TLNG_FUNCTION void tlng_read_terms(tlng_forward_terms *terms, TLNG_SHARED_POINTER(float) x0,
@@ -123,64 +121,60 @@ TLNG_FUNCTION void tlng_read_terms(tlng_forward_terms *terms, TLNG_SHARED_POINTE
     terms->x[1][i] = tlng_read_four(x1 + 4 * i);
   }
   TLNG_UNROLL
-  for (int i = 0; i < 8; i++) terms->w[i] = tlng_read_four(w + 4 * i);
+  for (int i = 0; i < 8; i++) terms->w[i] = tlng_read_two(w + 2 * i);
 }
 
-TLNG_FUNCTION void tlng_add_terms(tlng_sums *sums, const tlng_forward_terms *terms) {
+TLNG_FUNCTION void tlng_add_terms(tlng_two *sums, const tlng_forward_terms *terms) {
   TLNG_UNROLL
   for (int i = 0; i < 8; i++) {
     TLNG_UNROLL
     for (int r = 0; r < 2; r++) {
       const tlng_four x = terms->x[r][i / 4];
-      tlng_add_products(sums + r, i % 4 == 0 ? x.x : i % 4 == 1 ? x.y : i % 4 == 2 ? x.z : x.w, terms->w[i]);
+      const float value = i % 4 == 0 ? x.x : i % 4 == 1 ? x.y : i % 4 == 2 ? x.z : x.w;
+      sums[r] = tlng_add_products(sums[r], value, terms->w[i]);
     }
   }
 }
 
-/* A thread's share of the sums of the part's panel: four units of two rows at a time. */
+/* A thread's share of the sums of the part's panel: two units of two rows at a time. What bounds it is how
+ * much of shared memory is read for a product, and how few threads there are for more products each. */
 TLNG_FUNCTION void tlng_part_forward(TLNG_STEP s, int t, tlng_layout l, tlng_part part,
                                      TLNG_SHARED_POINTER(float) x, TLNG_SHARED_POINTER(float) w,
                                      TLNG_GLOBAL(tlng_word) words, unsigned number) {
   const int batch = (int)s.rows, panel = part.start / l.length;
   const int half = (batch + 1) / 2;
   TLNG_ROLL
-  for (int item = t; item < half * (l.units / 4) && part.count > 0; item += TLNG_THREADS) {
-    const int quad = item / half, row = item - quad * half;
+  for (int item = t; item < half * (l.units / 2) && part.count > 0; item += TLNG_THREADS) {
+    const int pair = item / half, row = item - pair * half;
     const int other_row = tlng_least_int(row + half, batch - 1);
     TLNG_SHARED_POINTER(float) x0 = x + row * TLNG_RESIDENT_STRIDE;
     TLNG_SHARED_POINTER(float) x1 = x + other_row * TLNG_RESIDENT_STRIDE;
-    TLNG_SHARED_POINTER(float) own_w = w + 4 * quad * l.length;
-    tlng_sums sums[2];
-    tlng_clear_sums(sums);
-    tlng_clear_sums(sums + 1);
+    TLNG_SHARED_POINTER(float) own_w = w + 2 * pair * l.length;
+    tlng_two sums[2] = {tlng_no_sums(), tlng_no_sums()};
     int k = 0;
     if (part.count >= 16) {
       tlng_forward_terms one, other;
       tlng_read_terms(&one, x0, x1, own_w);
       TLNG_ROLL
       for (; k + 16 <= part.count; k += 16) {
-        tlng_read_terms(&other, x0 + (k + 8), x1 + (k + 8), own_w + 4 * (k + 8));
+        tlng_read_terms(&other, x0 + (k + 8), x1 + (k + 8), own_w + 2 * (k + 8));
         tlng_add_terms(sums, &one);
         const int next = k + 24 <= part.count ? k + 16 : k;
-        tlng_read_terms(&one, x0 + next, x1 + next, own_w + 4 * next);
+        tlng_read_terms(&one, x0 + next, x1 + next, own_w + 2 * next);
         tlng_add_terms(sums, &other);
       }
     }
     TLNG_ROLL
     for (; k < part.count; k++) {
-      const tlng_four factor = tlng_read_four(own_w + 4 * k);
-      tlng_add_products(sums, x0[k], factor);
-      tlng_add_products(sums + 1, x1[k], factor);
+      const tlng_two factor = tlng_read_two(own_w + 2 * k);
+      sums[0] = tlng_add_products(sums[0], x0[k], factor);
+      sums[1] = tlng_add_products(sums[1], x1[k], factor);
     }
-    const int unit = part.first_unit + 4 * quad;
-    TLNG_UNROLL
-    for (int r = 0; r < 2; r++) {
-      const int at = ((r == 0 ? row : other_row) * l.panels + panel) * l.row_units + unit;
-      TLNG_UNROLL
-      for (int j = 0; j < 4; j += 2)
-        tlng_write_two_words(words + (at + j), tlng_word_of(number, sums[r].of[j]),
-                             tlng_word_of(number, sums[r].of[j + 1]));
-    }
+    const int at = panel * l.row_units + part.first_unit + 2 * pair, of_row = l.panels * l.row_units;
+    tlng_write_two_words(words + (row * of_row + at), tlng_word_of(number, sums[0].x),
+                         tlng_word_of(number, sums[0].y));
+    tlng_write_two_words(words + (other_row * of_row + at), tlng_word_of(number, sums[1].x),
+                         tlng_word_of(number, sums[1].y));
   }
 }
 
@@ -189,36 +183,37 @@ TLNG_FUNCTION void tlng_part_forward(TLNG_STEP s, int t, tlng_layout l, tlng_par
 /* The sum of a column [rows][stride] of a matrix, in the order of tlng_update_bias, of at most 256 rows. */
 TLNG_CALLED float tlng_column_sum(TLNG_SHARED_POINTER(float) values, int stride, int rows,
                                   const tlng_column c) {
-  const int count = (int)c.count;
+  const int count = (int)c.count, step = c.parts * stride;
   float total = 0;
   TLNG_ROLL
   for (int part = 0; part < c.parts; part++) {
-    float blocks = 0, sixteen_blocks = 0, sum = 0;
+    TLNG_SHARED_POINTER(float) next = values + part * stride;
+    float blocks = 0, sixteen_blocks = 0, rest = 0;
+    int row = 0;
     TLNG_ROLL
-    for (int first = 0; first < count; first += 16) {
-      float value[16];
+    for (; row + 16 <= count; row += 16) {
+      float value[16], sum = 0;
       TLNG_UNROLL
-      for (int i = 0; i < 16; i++)
-        value[i] = values[(tlng_least_int(first + i, count - 1) * c.parts + part) * stride];
-      sum = 0;
+      for (int i = 0; i < 16; i++) value[i] = next[i * step];
       TLNG_UNROLL
-      for (int i = 0; i < 16; i++) {
-        if (first + i < count) sum = sum + value[i];
+      for (int i = 0; i < 16; i++) sum = sum + value[i];
+      blocks = blocks + sum;
+      if (row + 16 == 256) {
+        sixteen_blocks = blocks;
+        blocks = 0;
       }
-      if (first + 16 <= count) {
-        blocks = blocks + sum;
-        sum = 0;
-        if (first + 16 == 256) {
-          sixteen_blocks = blocks;
-          blocks = 0;
-        }
-      }
+      next = next + 16 * step;
     }
-    const float of_run = (sum + blocks) + sixteen_blocks;
+    TLNG_ROLL
+    for (; row < count; row++) {
+      rest = rest + next[0];
+      next = next + step;
+    }
+    const float of_run = (rest + blocks) + sixteen_blocks;
     total = part == 0 ? of_run : total + of_run;
     if (part == 0) {
       TLNG_ROLL
-      for (int row = count * c.parts; row < rows; row++) total = total + values[row * stride];
+      for (int left = count * c.parts; left < rows; left++) total = total + values[left * stride];
     }
   }
   return total;
@@ -227,7 +222,7 @@ TLNG_CALLED float tlng_column_sum(TLNG_SHARED_POINTER(float) values, int stride,
 /* Four rows' terms of three inputs' sums. */
 struct tlng_gradient_terms {
   float x[3][4];
-  tlng_four d[4];
+  tlng_two d[4];
 };
 
 TLNG_FUNCTION void tlng_read_rows(tlng_gradient_terms *terms, TLNG_SHARED_POINTER(float) x0,
@@ -239,39 +234,39 @@ TLNG_FUNCTION void tlng_read_rows(tlng_gradient_terms *terms, TLNG_SHARED_POINTE
     terms->x[0][i] = x0[of_x + i * TLNG_RESIDENT_STRIDE];
     terms->x[1][i] = x1[of_x + i * TLNG_RESIDENT_STRIDE];
     terms->x[2][i] = x2[of_x + i * TLNG_RESIDENT_STRIDE];
-    terms->d[i] = tlng_read_four(d + (4 * row + 4 * i));
+    terms->d[i] = tlng_read_two(d + (2 * row + 2 * i));
   }
 }
 
-TLNG_FUNCTION void tlng_add_rows(tlng_sums *sums, const tlng_gradient_terms *terms) {
+TLNG_FUNCTION void tlng_add_rows(tlng_two *sums, const tlng_gradient_terms *terms) {
   TLNG_UNROLL
   for (int i = 0; i < 4; i++) {
     TLNG_UNROLL
-    for (int r = 0; r < 3; r++) tlng_add_products(sums + r, terms->x[r][i], terms->d[i]);
+    for (int r = 0; r < 3; r++) sums[r] = tlng_add_products(sums[r], terms->x[r][i], terms->d[i]);
   }
 }
 
-/* A thread's share of the gradients of the part's weights and biases: four units of three inputs at a time. */
+/* A thread's share of the gradients of the part's weights and biases: two units of three inputs at a time. */
 TLNG_FUNCTION void tlng_part_gradients(TLNG_STEP s, int t, tlng_layout l, tlng_part part,
                                        TLNG_SHARED_POINTER(float) x,
                                        TLNG_SHARED_POINTER(float) memory) {
   const int batch = (int)s.rows, length = (int)tlng_panel_length(batch);
   const int third = (part.count + 2) / 3;
   TLNG_ROLL
-  for (int item = t; item < third * (l.units / 4); item += TLNG_THREADS) {
-    const int quad = item / third, k = item - quad * third;
+  for (int item = t; item < third * (l.units / 2); item += TLNG_THREADS) {
+    const int pair = item / third, k = item - pair * third;
     const int second = tlng_least_int(k + third, part.count - 1);
     const int last = tlng_least_int(k + 2 * third, part.count - 1);
     TLNG_SHARED_POINTER(float) x0 = x + k;
     TLNG_SHARED_POINTER(float) x1 = x + second;
     TLNG_SHARED_POINTER(float) x2 = x + last;
-    TLNG_SHARED_POINTER(float) d = memory + (l.d + 4 * quad * batch);
-    tlng_sums totals[3], sums[3];
+    TLNG_SHARED_POINTER(float) d = memory + (l.d + 2 * pair * batch);
+    tlng_two totals[3], sums[3];
     TLNG_ROLL
     for (int start = 0; start < batch; start += length) {
       const int end = tlng_least_int(start + length, batch);
       TLNG_UNROLL
-      for (int r = 0; r < 3; r++) tlng_clear_sums(sums + r);
+      for (int r = 0; r < 3; r++) sums[r] = tlng_no_sums();
       int row = start;
       if (row + 8 <= end) {
         tlng_gradient_terms one, other;
@@ -286,33 +281,27 @@ TLNG_FUNCTION void tlng_part_gradients(TLNG_STEP s, int t, tlng_layout l, tlng_p
       }
       TLNG_ROLL
       for (; row < end; row++) {
-        const tlng_four factor = tlng_read_four(d + 4 * row);
-        tlng_add_products(sums, x0[row * TLNG_RESIDENT_STRIDE], factor);
-        tlng_add_products(sums + 1, x1[row * TLNG_RESIDENT_STRIDE], factor);
-        tlng_add_products(sums + 2, x2[row * TLNG_RESIDENT_STRIDE], factor);
+        const tlng_two factor = tlng_read_two(d + 2 * row);
+        sums[0] = tlng_add_products(sums[0], x0[row * TLNG_RESIDENT_STRIDE], factor);
+        sums[1] = tlng_add_products(sums[1], x1[row * TLNG_RESIDENT_STRIDE], factor);
+        sums[2] = tlng_add_products(sums[2], x2[row * TLNG_RESIDENT_STRIDE], factor);
       }
       TLNG_UNROLL
       for (int r = 0; r < 3; r++) {
-        TLNG_UNROLL
-        for (int j = 0; j < 4; j++)
-          totals[r].of[j] = start == 0 ? sums[r].of[j] : totals[r].of[j] + sums[r].of[j];
+        totals[r].x = start == 0 ? sums[r].x : totals[r].x + sums[r].x;
+        totals[r].y = start == 0 ? sums[r].y : totals[r].y + sums[r].y;
       }
     }
-    TLNG_UNROLL
-    for (int r = 0; r < 3; r++) {
-      tlng_four four;
-      four.x = totals[r].of[0];
-      four.y = totals[r].of[1];
-      four.z = totals[r].of[2];
-      four.w = totals[r].of[3];
-      tlng_write_four(memory + (l.dw + 4 * (quad * l.length + (r == 0 ? k : r == 1 ? second : last))), four);
-    }
+    TLNG_SHARED_POINTER(float) gradients = memory + (l.dw + 2 * pair * l.length);
+    tlng_write_two(gradients + 2 * k, totals[0]);
+    tlng_write_two(gradients + 2 * second, totals[1]);
+    tlng_write_two(gradients + 2 * last, totals[2]);
   }
   /* The last threads have the least to do. */
   TLNG_ROLL
   for (int i = TLNG_THREADS - 2 - t; i < l.units && part.is_last; i += TLNG_THREADS) {
     if (i >= 0 && part.first_unit + i < s.hidden)
-      memory[l.db1 + i] = tlng_column_sum(memory + (l.d + i / 4 * 4 * batch + i % 4), 4, batch,
+      memory[l.db1 + i] = tlng_column_sum(memory + (l.d + i / 2 * 2 * batch + i % 2), 2, batch,
                                           tlng_column_of(batch, s.hidden, part.first_unit + i));
   }
 }
@@ -344,20 +333,24 @@ TLNG_FUNCTION void tlng_piece_gradients(TLNG_STEP s, int t, tlng_layout l, int p
       for (int start = 0; start < batch; start += length) {
         const int end = tlng_least_int(start + length, batch);
         float sum = 0;
+        TLNG_SHARED_POINTER(float) next_d = d + start * outputs;
+        TLNG_SHARED_POINTER(float) next_h = h + start * 8;
+        int row = start;
         TLNG_ROLL
-        for (int row = start; row < end; row += 8) {
-          float a[8], b[8];
+        for (; row + 10 <= end; row += 10) {
+          float a[10], b[10];
           TLNG_UNROLL
-          for (int j = 0; j < 8; j++) {
-            const int own = tlng_least_int(row + j, end - 1);
-            a[j] = d[own * outputs];
-            b[j] = h[own * 8];
+          for (int j = 0; j < 10; j++) {
+            a[j] = next_d[j * outputs];
+            b[j] = next_h[j * 8];
           }
           TLNG_UNROLL
-          for (int j = 0; j < 8; j++) {
-            if (row + j < end) sum = tlng_fma(a[j], b[j], sum);
-          }
+          for (int j = 0; j < 10; j++) sum = tlng_fma(a[j], b[j], sum);
+          next_d = next_d + 10 * outputs;
+          next_h = next_h + 80;
         }
+        TLNG_ROLL
+        for (; row < end; row++) sum = tlng_fma(d[row * outputs], h[row * 8], sum);
         total = start == 0 ? sum : total + sum;
       }
     }

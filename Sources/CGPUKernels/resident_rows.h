@@ -246,7 +246,7 @@ TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout 
         total = start == 0 ? sum : total + sum;
       }
       /* A unit that is NaN passes its gradient on. */
-      tlng_send(words, l.mail_d + unit / 4 * 4 * batch + 4 * row + unit % 4, number,
+      tlng_send(words, l.mail_d + unit / 2 * 2 * batch + 2 * row + unit % 2, number,
                 unit >= hidden || h[at] <= 0.0f ? 0.0f : total);
     }
   }

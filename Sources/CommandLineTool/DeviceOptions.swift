@@ -29,7 +29,7 @@ struct DeviceOptions: ParsableArguments {
   @Option(
     help: """
       auto, cpu, cuda or mps; cuda:1 is the second of several. auto takes cuda if available, else mps, \
-      else cpu, but none whose engine has not been run on such hardware yet ('twolayernet devices').
+      else cpu, but not mps as long as its engine has not been run on such hardware ('twolayernet devices').
       """)
   var device = Choice()
 

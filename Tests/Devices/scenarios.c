@@ -15,7 +15,7 @@
 
 #include "fake_cuda.h"
 
-enum { INPUT = 20, HIDDEN = 7, OUTPUT = 3, ROWS = 20, CALLS = 100000 };
+enum { INPUT = 20, HIDDEN = 13, OUTPUT = 3, ROWS = 20, CALLS = 100000 };
 
 /* What a host has current when it uses CUDA itself. */
 int cuInit(unsigned);

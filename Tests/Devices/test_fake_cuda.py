@@ -18,6 +18,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 LIBRARY_SOURCE = HERE.parents[1] / "Sources/TwoLayerNet/Devices/CUDA/CUDALibrary.swift"
 FUNCTIONS = re.findall(r'symbols\["(\w+)"\]', LIBRARY_SOURCE.read_text())
 ONCE, UNTIL_READ, TO_THE_END = range(3)
+# Whether the driver runs all groups of a kernel at the same time; or says so, and then refuses to.
+NEVER, ALWAYS, REFUSED = range(3)
 
 # Prints what one request comes to, as JSON.
 REQUEST = """
@@ -57,19 +59,26 @@ def refused(answer: dict[str, object], *texts: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "error, name, manner",
+    "error, name, manner, together",
     [
-        (719, "CUDA_ERROR_LAUNCH_FAILED", ONCE),
-        (2, "CUDA_ERROR_OUT_OF_MEMORY", ONCE),
-        (700, "CUDA_ERROR_ILLEGAL_ADDRESS", UNTIL_READ),
-        (719, "CUDA_ERROR_LAUNCH_FAILED", TO_THE_END),
-        (987, "987", TO_THE_END),
+        (719, "CUDA_ERROR_LAUNCH_FAILED", ONCE, NEVER),
+        (719, "CUDA_ERROR_LAUNCH_FAILED", ONCE, ALWAYS),
+        (719, "CUDA_ERROR_LAUNCH_FAILED", ONCE, REFUSED),
+        (2, "CUDA_ERROR_OUT_OF_MEMORY", ONCE, NEVER),
+        (2, "CUDA_ERROR_OUT_OF_MEMORY", ONCE, ALWAYS),
+        (700, "CUDA_ERROR_ILLEGAL_ADDRESS", UNTIL_READ, NEVER),
+        (700, "CUDA_ERROR_ILLEGAL_ADDRESS", UNTIL_READ, ALWAYS),
+        (719, "CUDA_ERROR_LAUNCH_FAILED", TO_THE_END, ALWAYS),
+        (987, "987", TO_THE_END, NEVER),
     ],
 )
-def test_every_call_failing(scenarios: pathlib.Path, tmp_path: pathlib.Path, error: int, name: str, manner: int) -> None:
+def test_every_call_failing(
+    scenarios: pathlib.Path, tmp_path: pathlib.Path, error: int, name: str, manner: int, together: int
+) -> None:
     done = subprocess.run(
-        [scenarios, "fail", str(error), name, str(manner)], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+        [scenarios, "fail", str(error), name, str(manner)], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        env=os.environ | {"FAKE_CUDA_TOGETHER": str(together)},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     calls, failures = map(int, re.findall(r"\d+", done.stdout))
     assert calls > 300 and failures > calls // 2
@@ -84,8 +93,7 @@ def test_other_hosts(scenarios: pathlib.Path, tmp_path: pathlib.Path, name: str)
 def test_a_device(request_device) -> None:
     answer = request_device()
     assert answer["available"] and answer["count"] == 1 and answer["name"] == "Imaginary GPU 0"
-    # Not before it has been run on a card.
-    assert answer["auto"] == "cpu" and "auto" in answer["reason"]
+    assert answer["auto"] == "cuda" and answer["reason"] == ""
     assert "error" not in answer
 
 
@@ -117,7 +125,7 @@ def test_the_declarations_are_read() -> None:
 
 
 def test_a_driver_without_one_of_the_functions(request_device, objects: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    assert len(FUNCTIONS) == 30
+    assert len(FUNCTIONS) == 32
     for name in FUNCTIONS:
         script = tmp_path / "exports.map"
         script.write_text(f"{{ local: {name}; }};")

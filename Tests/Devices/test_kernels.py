@@ -55,13 +55,14 @@ def test_the_arithmetic_is_rounded_as_written(tmp_path: pathlib.Path) -> None:
 
 
 def test_metal_gets_the_whole_text(tmp_path: pathlib.Path) -> None:
-    """The parts, one after the other and without includes, define every kernel."""
+    """The parts, one after the other and without includes, define every kernel but the one that Metal cannot run."""
     source = (KERNELS / "embedded.c").read_text()
     parts = re.findall(r'^#embed "(\w+\.h)"', source, re.M)
-    assert sorted(parts) == sorted(path.name for path in KERNELS.glob("*.h") if path.name != "embedded.h")
+    others = {"embedded.h", *(path.name for path in KERNELS.glob("resident*.h"))}
+    assert sorted(parts) == sorted(path.name for path in KERNELS.glob("*.h") if path.name not in others)
     for index, part in enumerate(parts):
         included = re.findall(r'^#include "(\w+\.h)"', (KERNELS / part).read_text(), re.M)
-        assert set(included) <= set(parts[:index]), f"{part} comes before what it includes"
+        assert set(included) - others <= set(parts[:index]), f"{part} comes before what it includes"
     # As MetalDriver.swift puts it together.
     lines = "".join((KERNELS / part).read_text() for part in parts).splitlines(keepends=True)
     (tmp_path / "kernels.h").write_text("".join(line for line in lines if not line.startswith('#include "')))

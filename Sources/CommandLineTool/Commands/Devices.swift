@@ -7,9 +7,9 @@ struct Devices: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List the devices: available or why not, and which one auto takes.",
     discussion: """
-      The CUDA engine has been run on an emulated device, but on no card yet, and the Metal engine has not \
-      been run on Apple hardware at all. Until they have, auto passes them over: ask for them with \
-      --device cuda (cuda:1 is the second card) or --device mps.
+      auto takes cuda if there is a card, else the cpu; --device cuda:1 is the second card. The Metal engine \
+      has not been run on Apple hardware yet, and until it has, auto passes it over: ask for it with \
+      --device mps.
 
       EXAMPLES
         twolayernet devices

@@ -27,7 +27,7 @@ public enum Device: Int32, CaseIterable, Sendable {
 
   /// Those whose engine has been run on their hardware. Others work when they are asked for by name; an
   /// automatic choice passes them over.
-  static let provenOnHardware: [Device] = [.cpu]
+  static let provenOnHardware: [Device] = [.cpu, .cuda]
 
   public var name: String { kind.name }
 }

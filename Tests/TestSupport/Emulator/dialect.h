@@ -160,6 +160,21 @@ template <class Pointer> static inline void tlng_write_four(Pointer at, tlng_fou
   at[3] = four.w;
 }
 
+struct tlng_two {
+  float x, y;
+};
+
+static inline tlng_two tlng_read_two(tlne::shared<float> at) {
+  if (at.offset % 2 != 0) tlne::report("shared memory, not aligned", at.offset * 4, at.count * 4);
+  return {at[0], at[1]};
+}
+
+static inline void tlng_write_two(tlne::shared<float> at, tlng_two two) {
+  if (at.offset % 2 != 0) tlne::report("shared memory, not aligned", at.offset * 4, at.count * 4);
+  at[0] = two.x;
+  at[1] = two.y;
+}
+
 static inline uint64_t tlng_read_word(tlne::global<uint64_t> at) { return at[0]; }
 
 static inline void tlng_write_word(tlne::global<uint64_t> at, uint64_t word) {

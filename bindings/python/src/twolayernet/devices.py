@@ -67,8 +67,8 @@ def resolve_device(device: str = "auto") -> str:
     Parameters
     ----------
     device : {"auto", "cpu", "cuda", "mps"}, default "auto"
-        "auto" leads to cuda if available, else mps, else cpu; in this version always to cpu, because
-        the others have not been run on their hardware yet.
+        "auto" leads to cuda if available, else mps, else cpu; in this version never to mps, whose engine
+        has not been run on Apple hardware yet.
 
     Returns
     -------

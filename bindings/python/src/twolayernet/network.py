@@ -54,7 +54,7 @@ class Network(Owner):
         As for ``torch.manual_seed``; a negative one counts as its two's complement.
     device : {"auto", "cpu", "cuda", "cuda:1", ..., "mps"}, default "auto"
         "cuda:1" is the second of several. "auto" takes cuda if available, else mps, else cpu; in this
-        version always cpu, because the others have not been run on their hardware yet.
+        version never mps, whose engine has not been run on Apple hardware yet.
     threads : int, default 0
         The most threads the cpu uses; 0 leaves the choice to the library. Never changes a result.
 
