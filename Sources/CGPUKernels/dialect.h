@@ -6,7 +6,8 @@
  * A kernel is written for a whole group of threads. What is outside of TLNG_EACH_THREAD is the same for
  * all of them; a block of TLNG_EACH_THREAD(t) is what thread t does between two barriers, and ends with
  * one. What a thread keeps from one such block to the next is a TLNG_OWN array. tlng_read_four and
- * tlng_write_four take four neighbours in memory at once, the first of which is at a multiple of 16 bytes.
+ * tlng_write_four take four neighbours in memory at once, the first of which is at a multiple of 16 bytes;
+ * tlng_read_two takes two in shared memory, of 8 bytes.
  * A TLNG_LARGE_KERNEL keeps so much in registers that one group at a time is on a multiprocessor.
  *
  * Nothing may be contracted, reassociated or approximated: a product is rounded unless it is within
@@ -47,9 +48,13 @@ struct tlng_place {
 #define TLNG_ROLL _Pragma("clang loop unroll(disable)")
 
 typedef metal::float4 tlng_four;
+typedef metal::float2 tlng_two;
 
 TLNG_FUNCTION tlng_four tlng_read_four(threadgroup const float *at) {
   return *(threadgroup const metal::float4 *)at;
+}
+TLNG_FUNCTION tlng_two tlng_read_two(threadgroup const float *at) {
+  return *(threadgroup const metal::float2 *)at;
 }
 TLNG_FUNCTION tlng_four tlng_read_four(device const float *at) {
   return *(device const metal::float4 *)at;
@@ -91,8 +96,8 @@ typedef float4 tlng_four;
 typedef float2 tlng_two;
 
 TLNG_FUNCTION tlng_four tlng_read_four(const float *at) { return *(const float4 *)at; }
-TLNG_FUNCTION void tlng_write_four(float *at, tlng_four four) { *(float4 *)at = four; }
 TLNG_FUNCTION tlng_two tlng_read_two(const float *at) { return *(const float2 *)at; }
+TLNG_FUNCTION void tlng_write_four(float *at, tlng_four four) { *(float4 *)at = four; }
 TLNG_FUNCTION void tlng_write_two(float *at, tlng_two two) { *(float2 *)at = two; }
 TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 TLNG_FUNCTION unsigned tlng_bits(float x) { return __float_as_uint(x); }

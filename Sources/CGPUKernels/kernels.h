@@ -90,7 +90,7 @@ TLNG_LARGE_KERNEL(tlng_hidden_tiled) {
   end.bias = s.b1;
   end.rectifies = true;
   end.c = s.h;
-  tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
+  tlng_all_tiles<8>(x, end, tlng_no_optimizer(), place, a, b);
 }
 
 TLNG_LARGE_KERNEL(tlng_logits_tiled) {
@@ -105,7 +105,7 @@ TLNG_LARGE_KERNEL(tlng_logits_tiled) {
   tlng_end end = tlng_nothing();
   end.bias = s.b2;
   end.c = s.logits;
-  tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
+  tlng_all_tiles<8>(x, end, tlng_no_optimizer(), place, a, b);
 }
 
 TLNG_LARGE_KERNEL(tlng_hidden_gradient_tiled) {
@@ -120,7 +120,7 @@ TLNG_LARGE_KERNEL(tlng_hidden_gradient_tiled) {
   tlng_end end = tlng_nothing();
   end.mask = s.h;
   end.c = s.d_h;
-  tlng_all_tiles(x, end, tlng_no_optimizer(), place, a, b);
+  tlng_all_tiles<8>(x, end, tlng_no_optimizer(), place, a, b);
 }
 
 TLNG_KERNEL(tlng_few_logits) {
@@ -155,10 +155,10 @@ TLNG_LARGE_KERNEL(tlng_update_tiled) {
   const tlng_int step = tlng_current_step(s, false);
   if (step < 0 || !tlng_is_finite(tlng_mean_loss(s.target, s.rows, place, space))) return;
   const tlng_sgd optimizer = tlng_optimizer(s, step);
-  const int across = (int)tlng_parts(s.hidden, TLNG_TILE), parts = (int)tlng_parts(s.hidden, 32);
-  const int tiles1 = s.tiled & TLNG_W1 ? (int)tlng_parts(s.inputs, TLNG_TILE) * across : 0;
+  const int size = 7 * TLNG_TILE_THREADS, across = (int)tlng_parts(s.hidden, size), parts = (int)tlng_parts(s.hidden, 32);
+  const int tiles1 = s.tiled & TLNG_W1 ? (int)tlng_parts(s.inputs, size) * across : 0;
   const bool is_few = tlng_is_few_update(s.outputs, s.hidden, s.rows);
-  const int tiles2 = s.tiled & TLNG_W2 && !is_few ? (int)tlng_parts(s.outputs, TLNG_TILE) * across : 0;
+  const int tiles2 = s.tiled & TLNG_W2 && !is_few ? (int)tlng_parts(s.outputs, size) * across : 0;
   const int tiles = tiles1 + tiles2, few = s.tiled & TLNG_W2 && is_few ? parts : 0;
   const int biases = tiles + few;
   const int items = biases + (s.tiled & TLNG_BIASES ? parts + (int)tlng_parts(s.outputs, 32) : 0);
@@ -173,8 +173,8 @@ TLNG_LARGE_KERNEL(tlng_update_tiled) {
       end.updates = true;
       end.p = w.p;
       end.v = w.v;
-      tlng_tile(tlng_gradient_of(s, w), end, optimizer, place, tile / across * TLNG_TILE,
-                tile % across * TLNG_TILE, a, b);
+      tlng_tile<7>(tlng_gradient_of(s, w), end, optimizer, place, tile / across * size, tile % across * size, a,
+                   b);
     } else if (item < biases) {
       tlng_few_update(s, optimizer, place, (item - tiles) * 32, a, b);
     } else {

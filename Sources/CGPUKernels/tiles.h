@@ -1,6 +1,6 @@
 /*
- * Products for large networks, in tiles of 128 x 128 elements of which each thread keeps 8 x 8. Only the
- * order of the terms within an element matters to the result, so it is that of the other kernels: panels
+ * Products for large networks, in tiles of 128 x 128 elements of which each thread keeps 8 x 8, or, where 784
+ * inputs are rows, of 112 x 112 and 7 x 7: these are seven times 112. Only the order of the terms within an element matters to the result, so it is that of the other kernels: panels
  * of fused multiply-adds. (Zero features are not left out, which for finite parameters can change nothing
  * but the sign of a sum that is 0.)
  */
@@ -11,7 +11,9 @@
 #include "hidden.h"
 #include "update.h"
 
+/* Rows and columns, at most; threads times what each keeps. */
 #define TLNG_TILE 128
+#define TLNG_TILE_THREADS 16
 /* Terms in shared memory at a time. */
 #define TLNG_TILE_TERMS 16
 /* Rows of shared memory begin at multiples of 16 bytes, and not all in the same bank. */
@@ -129,23 +131,46 @@ TLNG_FUNCTION void tlng_place_four(bool k_is_row, tlng_four four, float nothing,
   }
 }
 
-/* The rows and columns of a thread: two runs of four each. 32 threads have 64 x 32 elements, so that what
- * they read of a term is little and in different banks. */
-TLNG_FUNCTION int tlng_own_row(int t, int i) { return t / 128 * 64 + i / 4 * 32 + t % 32 / 4 * 4 + i % 4; }
-TLNG_FUNCTION int tlng_own_column(int t, int j) {
-  return t / 32 % 4 * 32 + j / 4 * 16 + t % 4 * 4 + j % 4;
+/* The rows and columns of a thread, of n each: runs of four and four, or of four, two and one. 8 x 4 threads
+ * have 8 n x 4 n elements, so that what they read of a term is little and in different banks. */
+template <int n> TLNG_FUNCTION int tlng_own(int lane, int lanes, int i) {
+  if (i < 4) return 4 * lane + i;
+  if (n == 8) return 4 * (lanes + lane) + i - 4;
+  return i < 6 ? 4 * lanes + 2 * lane + i - 4 : 6 * lanes + lane;
+}
+template <int n> TLNG_FUNCTION int tlng_own_row(int t, int i) {
+  return t / 128 * (8 * n) + tlng_own<n>(t % 32 / 4, 8, i);
+}
+template <int n> TLNG_FUNCTION int tlng_own_column(int t, int j) {
+  return t / 32 % 4 * (4 * n) + tlng_own<n>(t % 4, 4, j);
 }
 
-/* What a thread needs for a term. */
+/* What a thread needs of a factor for a term. */
 struct tlng_fragment {
-  float left[8], right[8];
+  float value[8];
 };
 
-TLNG_FUNCTION tlng_fragment tlng_read_fragment(TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
-  const tlng_four a0 = tlng_read_four(a), a1 = tlng_read_four(a + 32);
-  const tlng_four b0 = tlng_read_four(b), b1 = tlng_read_four(b + 16);
-  const tlng_fragment f = {{a0.x, a0.y, a0.z, a0.w, a1.x, a1.y, a1.z, a1.w},
-                           {b0.x, b0.y, b0.z, b0.w, b1.x, b1.y, b1.z, b1.w}};
+template <int n>
+TLNG_FUNCTION tlng_fragment tlng_read_fragment(TLNG_SHARED_POINTER(float) term, int run0, int run1, int run2) {
+  const tlng_four first = tlng_read_four(term + run0);
+  tlng_fragment f;
+  f.value[0] = first.x;
+  f.value[1] = first.y;
+  f.value[2] = first.z;
+  f.value[3] = first.w;
+  if (n == 8) {
+    const tlng_four second = tlng_read_four(term + run1);
+    f.value[4] = second.x;
+    f.value[5] = second.y;
+    f.value[6] = second.z;
+    f.value[7] = second.w;
+  } else {
+    const tlng_two second = tlng_read_two(term + run1);
+    f.value[4] = second.x;
+    f.value[5] = second.y;
+    f.value[6] = term[run2];
+    f.value[7] = 0;
+  }
   return f;
 }
 
@@ -203,6 +228,7 @@ TLNG_FUNCTION int tlng_panel_end(int k, int panel_end, int length, int terms) {
 
 /* The tile from element (row, column) on. While a block of terms is added up, the next one is read, and of
  * the one after it which rows it is in. */
+template <int n>
 TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place, int row,
                              int column, TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
   TLNG_OWN(tlng_int, starts, 2);
@@ -212,20 +238,20 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
   TLNG_OWN(unsigned, words, 2);
   TLNG_OWN(tlng_four, next_a, 2);
   TLNG_OWN(tlng_four, next_b, 2);
-  TLNG_OWN(float, sums, 64);
-  TLNG_OWN(float, totals, 64);
+  TLNG_OWN(float, sums, n * n);
+  TLNG_OWN(float, totals, n * n);
   const int length = (int)tlng_panel_length(x.terms);
   int k = 0, here = 0, panel_end = tlng_least_int(length, x.terms), buffer = 0;
   TLNG_EACH_THREAD(t) {
     TLNG_UNROLL
-    for (int j = 0; j < 8; j++) {
-      const int at = column + tlng_own_column(t, j);
+    for (int j = 0; j < n; j++) {
+      const int at = column + tlng_own_column<n>(t, j);
       /* -0 and a sum are that sum. */
       const float bias = !end.bias ? -0.0f : at < x.b.count ? end.bias[at] : 0.0f;
       TLNG_UNROLL
-      for (int i = 0; i < 8; i++) {
-        TLNG_MINE(sums, t)[8 * i + j] = 0;
-        TLNG_MINE(totals, t)[8 * i + j] = bias;
+      for (int i = 0; i < n; i++) {
+        TLNG_MINE(sums, t)[n * i + j] = 0;
+        TLNG_MINE(totals, t)[n * i + j] = bias;
       }
     }
     TLNG_MINE(starts, t)[0] = tlng_four_start(x.a, row, t);
@@ -259,31 +285,37 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
           TLNG_MINE(later_rows, t)[i] = x.a.k_is_row && later > 0 ? tlng_four_row(x.a, after, later, t, i) : 0;
       }
       if (here > 0) {
-        TLNG_SHARED_POINTER(float) own_a = a + (buffer * TLNG_TILE_BLOCK + tlng_own_row(t, 0));
-        TLNG_SHARED_POINTER(float) own_b = b + (buffer * TLNG_TILE_BLOCK + tlng_own_column(t, 0));
+        TLNG_SHARED_POINTER(float) own_a = a + buffer * TLNG_TILE_BLOCK;
+        TLNG_SHARED_POINTER(float) own_b = b + buffer * TLNG_TILE_BLOCK;
+        const int row0 = tlng_own_row<n>(t, 0), row1 = tlng_own_row<n>(t, 4), row2 = tlng_own_row<n>(t, 6);
+        const int column0 = tlng_own_column<n>(t, 0), column1 = tlng_own_column<n>(t, 4);
+        const int column2 = tlng_own_column<n>(t, 6);
         /* A term is read while the one before it is added. */
-        tlng_fragment now = tlng_read_fragment(own_a, own_b);
+        tlng_fragment left = tlng_read_fragment<n>(own_a, row0, row1, row2);
+        tlng_fragment right = tlng_read_fragment<n>(own_b, column0, column1, column2);
         TLNG_ROLL
         for (int term = 0; term < here; term += 4) {
           TLNG_UNROLL
-          for (int n = 0; n < 4; n++) {
+          for (int of_four = 0; of_four < 4; of_four++) {
             own_a = own_a + TLNG_TILE_STRIDE;
             own_b = own_b + TLNG_TILE_STRIDE;
-            const tlng_fragment soon = tlng_read_fragment(own_a, own_b);
+            const tlng_fragment next_left = tlng_read_fragment<n>(own_a, row0, row1, row2);
+            const tlng_fragment next_right = tlng_read_fragment<n>(own_b, column0, column1, column2);
             TLNG_UNROLL
-            for (int i = 0; i < 8; i++) {
+            for (int i = 0; i < n; i++) {
               TLNG_UNROLL
-              for (int j = 0; j < 8; j++) {
-                const float sum = TLNG_MINE(sums, t)[8 * i + j];
-                TLNG_MINE(sums, t)[8 * i + j] = tlng_fma(now.left[i], now.right[j], sum);
+              for (int j = 0; j < n; j++) {
+                const float sum = TLNG_MINE(sums, t)[n * i + j];
+                TLNG_MINE(sums, t)[n * i + j] = tlng_fma(left.value[i], right.value[j], sum);
               }
             }
-            now = soon;
+            left = next_left;
+            right = next_right;
           }
         }
         if (next == panel_end) {
           TLNG_UNROLL
-          for (int i = 0; i < 64; i++) {
+          for (int i = 0; i < n * n; i++) {
             TLNG_MINE(totals, t)[i] = TLNG_MINE(totals, t)[i] + TLNG_MINE(sums, t)[i];
             TLNG_MINE(sums, t)[i] = 0;
           }
@@ -318,25 +350,28 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
     panel_end = next_end;
   }
   TLNG_EACH_THREAD(t) {
-    float results[64]; /* not in registers, so that this loop need not be unrolled */
+    float results[n * n]; /* not in registers, so that this loop need not be unrolled */
     TLNG_UNROLL
-    for (int i = 0; i < 64; i++) results[i] = TLNG_MINE(totals, t)[i];
+    for (int i = 0; i < n * n; i++) results[i] = TLNG_MINE(totals, t)[i];
     TLNG_ROLL
-    for (int n = 0; n < 16; n++) {
-      const int r = row + tlng_own_row(t, n / 2), c = column + tlng_own_column(t, n % 2 * 4);
-      if (r < x.a.count && c < x.b.count) {
-        const tlng_int at = (tlng_int)r * x.b.count + c;
-        if (x.b.count % 4 == 0) {
-          tlng_four total;
-          total.x = results[4 * n];
-          total.y = results[4 * n + 1];
-          total.z = results[4 * n + 2];
-          total.w = results[4 * n + 3];
-          tlng_end_four(end, optimizer, total, at);
-        } else {
-          TLNG_ROLL
-          for (int j = 0; j < 4 && c + j < x.b.count; j++)
-            tlng_end_one(end, optimizer, results[4 * n + j], at + j);
+    for (int i = 0; i < n; i++) {
+      const int r = row + tlng_own_row<n>(t, i);
+      if (r < x.a.count) {
+        TLNG_ROLL
+        for (int j = 0; j < n;) {
+          const int c = column + tlng_own_column<n>(t, j), number = n * i + j;
+          const tlng_int at = (tlng_int)r * x.b.count + c;
+          const bool is_four = x.b.count % 4 == 0 && (n == 8 || j == 0);
+          if (c < x.b.count) {
+            if (is_four)
+              tlng_end_four(end, optimizer,
+                            tlng_four_of(results[number], results[number + 1], results[number + 2],
+                                         results[number + 3]),
+                            at);
+            else
+              tlng_end_one(end, optimizer, results[number], at);
+          }
+          j += is_four ? 4 : 1;
         }
       }
     }
@@ -344,12 +379,14 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
 }
 
 /* All tiles of a product that fall to this group. */
+template <int n>
 TLNG_FUNCTION void tlng_all_tiles(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place,
                                   TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
-  const int across = (int)tlng_parts(x.b.count, TLNG_TILE), down = (int)tlng_parts(x.a.count, TLNG_TILE);
+  const int size = TLNG_TILE_THREADS * n;
+  const int across = (int)tlng_parts(x.b.count, size), down = (int)tlng_parts(x.a.count, size);
   TLNG_ROLL
   for (int tile = place.group; tile < across * down; tile += place.groups)
-    tlng_tile(x, end, optimizer, place, tile / across * TLNG_TILE, tile % across * TLNG_TILE, a, b);
+    tlng_tile<n>(x, end, optimizer, place, tile / across * size, tile % across * size, a, b);
 }
 
 TLNG_FUNCTION tlng_end tlng_nothing(void) {

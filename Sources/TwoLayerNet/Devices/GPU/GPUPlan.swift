@@ -47,7 +47,7 @@ struct GPUPlan {
     var (groups, tiledGroups) = (0, 0)
     // PyTorch's product for w1 has hidden units as its rows.
     if isTiled(inputs, hidden, !isSmall(rows: hidden, columns: inputs, terms: rows)) {
-      tiledGroups = tiles(inputs, hidden) &+ parts(hidden, 32) &+ parts(outputs, 32)
+      tiledGroups = updateTiles(inputs, hidden) &+ parts(hidden, 32) &+ parts(outputs, 32)
       tiled |= Int(TLNG_W1 | TLNG_BIASES)
     } else {
       groups = (parts(inputs, 32) &+ 1) &* parts(hidden, 32) &+ parts(outputs, 32)
@@ -56,7 +56,7 @@ struct GPUPlan {
     if !isSmall(rows: outputs, columns: hidden, terms: rows),
       isWorthwhile(outputs, hidden) || (tiledGroups > 0 && isOfFew)
     {
-      tiledGroups &+= isOfFew ? parts(hidden, 32) : tiles(outputs, hidden)
+      tiledGroups &+= isOfFew ? parts(hidden, 32) : updateTiles(outputs, hidden)
       tiled |= Int(TLNG_W2)
     } else {
       groups &+= parts(outputs, 32) &* parts(hidden, 32)
@@ -120,6 +120,8 @@ struct GPUPlan {
   }
 
   private func tiles(_ rows: Int, _ columns: Int) -> Int { parts(rows, 128) &* parts(columns, 128) }
+  /// The tiles of an update are smaller, so that 784 inputs are a multiple of them.
+  private func updateTiles(_ rows: Int, _ columns: Int) -> Int { parts(rows, 112) &* parts(columns, 112) }
   private func parts(_ count: Int, _ size: Int) -> Int { (count &+ size &- 1) / size }
 
   private func launch(_ kernel: GPUKernel, _ groups: Int) -> GPULaunch {
