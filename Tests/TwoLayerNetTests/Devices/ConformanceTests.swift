@@ -59,9 +59,12 @@ struct ConformanceTests {
     let labels = (0..<1900).map { _ in Int64(random.int(0...(outputs - 1))) }
     let dataset = try labels.withUnsafeBufferPointer {
       try Dataset.make(
-        features: features, type: .f32, rows: 1900, columns: 30, labels: .i64($0.baseAddress!), copy: true)
+        features: features, type: .f32, rows: 1900, columns: 30, labels: .i64($0.baseAddress!),
+        copy: true)
     }
-    let trainers = try [engine, .processor].map { try makeTrainer($0, shape: shape) { $0.batchSize = 700 } }
+    let trainers = try [engine, .processor].map {
+      try makeTrainer($0, shape: shape) { $0.batchSize = 700 }
+    }
     for trainer in trainers { try trainer.fit(dataset, epochs: 2) }
     try expectSame(trainers)
     #expect(try trainers[0].network.evaluate(dataset) == trainers[1].network.evaluate(dataset))

@@ -37,7 +37,9 @@ struct GPUPlan {
     var tiled = 0
     addLogits(rows: rows, batch: rows, &launches, &tiled)
     let hasTiledGradient = isTiled(rows, hidden, !isSmall(rows: rows, columns: hidden, terms: outputs))
-    if launches.last!.kernel != .fewLogits || !hasTiledGradient { launches.append(launch(.output, rows)) }
+    if launches.last!.kernel != .fewLogits || !hasTiledGradient {
+      launches.append(launch(.output, rows))
+    }
     if hasTiledGradient {
       let isOfFew = outputs <= 16 && hidden % 4 == 0
       launches.append(
@@ -121,7 +123,9 @@ struct GPUPlan {
 
   private func tiles(_ rows: Int, _ columns: Int) -> Int { parts(rows, 128) &* parts(columns, 128) }
   /// The tiles of an update are smaller, so that 784 inputs are a multiple of them.
-  private func updateTiles(_ rows: Int, _ columns: Int) -> Int { parts(rows, 112) &* parts(columns, 112) }
+  private func updateTiles(_ rows: Int, _ columns: Int) -> Int {
+    parts(rows, 112) &* parts(columns, 112)
+  }
   private func parts(_ count: Int, _ size: Int) -> Int { (count &+ size &- 1) / size }
 
   private func launch(_ kernel: GPUKernel, _ groups: Int) -> GPULaunch {
