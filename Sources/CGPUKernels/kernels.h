@@ -5,8 +5,8 @@
  *   hidden or hidden_tiled, logits_tiled, output, hidden_gradient_tiled, update_tiled, update
  *
  * (or few_logits and few_hidden_gradient, where there are few outputs)
- * and inference is that up to output. Many steps of a small network are one launch of resident. Which of them, and in how many groups, is decided in GPUPlan.swift;
- * every kernel is right with any number of groups.
+ * and inference is that up to output. Many steps of a small network are one launch of resident. Which of them,
+ * and in how many groups, is decided in GPUPlan.swift; every kernel is right with any number of groups.
  */
 #include "biases.h"
 #include "dialect.h"
@@ -149,7 +149,7 @@ TLNG_KERNEL(tlng_few_hidden_gradient) {
 /* Both layers' weights, and their biases, as far as they are in `tiled`, if the loss is finite. */
 TLNG_LARGE_KERNEL(tlng_update_tiled) {
   TLNG_BEGIN;
-  TLNG_SHARED(float, a, TLNG_TILE_FLOATS);
+  TLNG_SHARED(float, a, TLNG_TILE_FLOATS + TLNG_TILE_ROWS);
   TLNG_SHARED(float, b, TLNG_TILE_FLOATS);
   TLNG_SHARED(float, space, TLNG_LOSS_SPACE);
   const tlng_int step = tlng_current_step(s, false);

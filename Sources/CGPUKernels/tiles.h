@@ -1,8 +1,9 @@
 /*
  * Products for large networks, in tiles of 128 x 128 elements of which each thread keeps 8 x 8, or, where 784
- * inputs are rows, of 112 x 112 and 7 x 7: these are seven times 112. Only the order of the terms within an element matters to the result, so it is that of the other kernels: panels
- * of fused multiply-adds. (Zero features are not left out, which for finite parameters can change nothing
- * but the sign of a sum that is 0.)
+ * inputs are rows, of 112 x 112 and 7 x 7: MNIST's 784 are seven times 112. Only the order of the terms
+ * within an element matters to the result, so it is that of the other kernels: panels of fused multiply-adds.
+ * (Zero features are not left out, which for finite parameters can change nothing but the sign of a sum that
+ * is 0.)
  */
 #ifndef TLN_GPU_TILES_H
 #define TLN_GPU_TILES_H
@@ -21,6 +22,8 @@
 #define TLNG_TILE_BLOCK (TLNG_TILE_TERMS * TLNG_TILE_STRIDE)
 /* A block of terms that is worked on, the next one, and what is read ahead of the last term and not used. */
 #define TLNG_TILE_FLOATS (2 * TLNG_TILE_BLOCK + TLNG_TILE_STRIDE)
+/* Behind the blocks of a: the rows of its next terms, as bits, term k at k % 512. */
+#define TLNG_TILE_ROWS (2 * TLNG_THREADS)
 
 /* A factor of a product: its elements are numbered by the term they belong to, which is their row or their
  * column, and by the row or column of the product, of which there are `count`. */
@@ -42,7 +45,7 @@ struct tlng_end {
   TLNG_GLOBAL(const float) bias; /* added first, if not null */
   TLNG_GLOBAL(const float) mask; /* elements that are not above 0 here become 0, if not null */
   bool rectifies;
-  bool updates;           /* p and v, else the sum goes to c */
+  bool updates; /* p and v, else the sum goes to c */
   TLNG_GLOBAL(float) c;
   TLNG_GLOBAL(float) p;
   TLNG_GLOBAL(float) v;
@@ -71,10 +74,9 @@ TLNG_FUNCTION tlng_int tlng_four_start(tlng_operand x, int first, int t) {
   return tlng_row_start(x.m, tlng_least_int(first + t / 2, x.count - 1));
 }
 
-/* The row that number i of a block of terms from k on, `ahead` of them, is in. */
-TLNG_FUNCTION unsigned tlng_four_row(tlng_operand x, int k, int ahead, int t, int i) {
-  const int row = k + tlng_least_int(tlng_four_term(t, i), ahead - 1);
-  return x.m.order ? x.m.order[row] : (unsigned)row;
+/* The term that number i of a block from k on belongs to, `ahead` of which are there. */
+TLNG_FUNCTION int tlng_term_of(int k, int ahead, int t, int i) {
+  return k + tlng_least_int(tlng_four_term(t, i), ahead - 1);
 }
 
 /* The place of number i of a block, and how far from there the last element is that may be read. */
@@ -226,14 +228,18 @@ TLNG_FUNCTION int tlng_panel_end(int k, int panel_end, int length, int terms) {
   return k < panel_end ? panel_end : tlng_least_int(k + length, terms);
 }
 
-/* The tile from element (row, column) on. While a block of terms is added up, the next one is read, and of
- * the one after it which rows it is in. */
+/* Which row of the matrix a term is. */
+TLNG_FUNCTION float tlng_row_bits(tlng_matrix m, int term) {
+  return tlng_float(m.order ? m.order[term] : (unsigned)term);
+}
+
+/* The tile from element (row, column) on. While a block of terms is added up, the next one is read; which rows
+ * they are is known long before. */
 template <int n>
 TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLNG_PLACE place, int row,
                              int column, TLNG_SHARED_POINTER(float) a, TLNG_SHARED_POINTER(float) b) {
   TLNG_OWN(tlng_int, starts, 2);
-  TLNG_OWN(unsigned, rows, 2);
-  TLNG_OWN(unsigned, later_rows, 2);
+  TLNG_OWN(float, row_bits, 1);
   /* Of the next block; bytes have a place of their own, so that nothing waits for what is read. */
   TLNG_OWN(unsigned, words, 2);
   TLNG_OWN(tlng_four, next_a, 2);
@@ -242,6 +248,8 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
   TLNG_OWN(float, totals, n * n);
   const int length = (int)tlng_panel_length(x.terms);
   int k = 0, here = 0, panel_end = tlng_least_int(length, x.terms), buffer = 0;
+  int known = TLNG_THREADS; /* terms whose rows are in shared memory */
+  TLNG_SHARED_POINTER(float) rows = a + TLNG_TILE_FLOATS;
   TLNG_EACH_THREAD(t) {
     TLNG_UNROLL
     for (int j = 0; j < n; j++) {
@@ -256,33 +264,31 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
     }
     TLNG_MINE(starts, t)[0] = tlng_four_start(x.a, row, t);
     TLNG_MINE(starts, t)[1] = tlng_four_start(x.b, column, t);
-    TLNG_UNROLL
-    for (int i = 0; i < 2; i++)
-      TLNG_MINE(rows, t)[i] = x.a.k_is_row ? tlng_four_row(x.a, 0, tlng_block_terms(0, panel_end), t, i) : 0;
+    if (x.a.k_is_row) rows[t] = tlng_row_bits(x.a.m, tlng_least_int(t, x.terms - 1));
   }
   /* One round more than there are blocks: it only reads the first. */
   TLNG_ROLL
   for (bool is_first = true; is_first || k < x.terms; is_first = false) {
     const int next = k + here, next_end = tlng_panel_end(next, panel_end, length, x.terms);
     const int ahead = tlng_block_terms(next, next_end), after = next + ahead;
-    const int later = tlng_block_terms(after, tlng_panel_end(after, next_end, length, x.terms));
+    const bool has_to_know = x.a.k_is_row && after + TLNG_TILE_TERMS > known && known < x.terms;
     TLNG_EACH_THREAD(t) {
+      if (has_to_know)
+        TLNG_MINE(row_bits, t)[0] = tlng_row_bits(x.a.m, tlng_least_int(known + t, x.terms - 1));
       if (ahead > 0) {
         TLNG_UNROLL
         for (int i = 0; i < 2; i++) {
+          const int term = tlng_term_of(next, ahead, t, i);
+          const unsigned row = x.a.k_is_row ? tlng_bits(rows[term % TLNG_TILE_ROWS]) : 0;
           const tlng_spot of_a =
-              tlng_spot_of(x.a, TLNG_MINE(starts, t)[0], TLNG_MINE(rows, t)[i], next, ahead, t, i);
+              tlng_spot_of(x.a, TLNG_MINE(starts, t)[0], row, next, ahead, t, i);
           if (x.a.in_fours && x.a.m.bytes)
             TLNG_MINE(words, t)[i] = ((TLNG_GLOBAL(const unsigned))(x.a.m.bytes + of_a.at))[0];
           if (x.a.in_fours && !x.a.m.bytes) TLNG_MINE(next_a, t)[i] = tlng_read_four(x.a.m.floats + of_a.at);
-          const tlng_spot of_b = tlng_spot_of(x.b, TLNG_MINE(starts, t)[1],
-                                              next + tlng_least_int(tlng_four_term(t, i), ahead - 1), next,
-                                              ahead, t, i);
+          const tlng_spot of_b =
+              tlng_spot_of(x.b, TLNG_MINE(starts, t)[1], (unsigned)term, next, ahead, t, i);
           if (x.b.in_fours) TLNG_MINE(next_b, t)[i] = tlng_read_four(x.b.m.floats + of_b.at);
         }
-        TLNG_UNROLL
-        for (int i = 0; i < 2; i++)
-          TLNG_MINE(later_rows, t)[i] = x.a.k_is_row && later > 0 ? tlng_four_row(x.a, after, later, t, i) : 0;
       }
       if (here > 0) {
         TLNG_SHARED_POINTER(float) own_a = a + buffer * TLNG_TILE_BLOCK;
@@ -327,23 +333,25 @@ TLNG_CALLED void tlng_tile(tlng_product x, tlng_end end, tlng_sgd optimizer, TLN
         for (int i = 0; i < 2; i++) {
           /* Where four are not side by side, they are read only here. */
           tlng_four four_a = TLNG_MINE(next_a, t)[i], four_b = TLNG_MINE(next_b, t)[i];
-          if (!x.a.in_fours)
+          const int term = tlng_term_of(next, ahead, t, i);
+          if (!x.a.in_fours) {
+            const unsigned row = x.a.k_is_row ? tlng_bits(rows[term % TLNG_TILE_ROWS]) : 0;
             four_a = tlng_read_one_by_one(
-                x.a.m, tlng_spot_of(x.a, TLNG_MINE(starts, t)[0], TLNG_MINE(rows, t)[i], next, ahead, t, i));
-          else if (x.a.m.bytes)
+                x.a.m, tlng_spot_of(x.a, TLNG_MINE(starts, t)[0], row, next, ahead, t, i));
+          } else if (x.a.m.bytes) {
             four_a = tlng_four_bytes(TLNG_MINE(words, t)[i]);
+          }
           if (!x.b.in_fours)
             four_b = tlng_read_one_by_one(
-                x.b.m, tlng_spot_of(x.b, TLNG_MINE(starts, t)[1],
-                                    next + tlng_least_int(tlng_four_term(t, i), ahead - 1), next, ahead, t, i));
+                x.b.m, tlng_spot_of(x.b, TLNG_MINE(starts, t)[1], (unsigned)term, next, ahead, t, i));
           /* Terms that are not there are -0 times 0, which changes no sum. */
           tlng_place_four(x.a.k_is_row, four_a, -0.0f, ahead, t, i, a + other);
           tlng_place_four(x.b.k_is_row, four_b, 0.0f, ahead, t, i, b + other);
         }
-        TLNG_UNROLL
-        for (int i = 0; i < 2; i++) TLNG_MINE(rows, t)[i] = TLNG_MINE(later_rows, t)[i];
       }
+      if (has_to_know) rows[(known + t) % TLNG_TILE_ROWS] = TLNG_MINE(row_bits, t)[0];
     }
+    if (has_to_know) known += TLNG_THREADS;
     buffer ^= 1;
     k = next;
     here = ahead;

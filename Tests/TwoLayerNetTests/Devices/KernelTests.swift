@@ -46,6 +46,7 @@ struct KernelTests {
     KernelCase(rows: 270, input: 202, hidden: 132, output: 20),
     KernelCase(rows: 150, input: 260, hidden: 136, output: 16, isBytes: false),
     KernelCase(rows: 64, input: 208, hidden: 256, output: 12, isBytes: false),
+    KernelCase(rows: 1100, input: 20, hidden: 14, output: 17),
   ]
 
   static let groupCounts = [1, 3, 50]
