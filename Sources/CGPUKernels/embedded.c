@@ -36,6 +36,8 @@ static const char metal_text[] = {
     ,
 #embed "update.h"
     ,
+#embed "factors.h"
+    ,
 #embed "tiles.h"
     ,
 #embed "kernels.h"

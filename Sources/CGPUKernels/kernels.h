@@ -11,6 +11,7 @@
 #include "biases.h"
 #include "dialect.h"
 #include "elementwise.h"
+#include "factors.h"
 #include "few.h"
 #include "hidden.h"
 #include "orders.h"
