@@ -56,29 +56,58 @@ TLNG_FUNCTION void tlng_resident_run(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_
     TLNG_SHARED_POINTER(float) later_rows = memory + (l.rows + (1 - odd) * batch);
     TLNG_SHARED_POINTER(float) labels = memory + (l.labels + (1 - odd) * batch);
     TLNG_SHARED_POINTER(float) next_labels = memory + (l.labels + odd * batch);
+    const bool has_row = step >= 0 && place.group < batch;
+    if (step >= 0) {
+      TLNG_EACH_THREAD(t) { tlng_part_forward(s, t, l, part, x, memory + l.w, words, number); }
+    }
+    /* Between two barriers what was begun need not be waited for, but at the end: so reads go with waiting for
+     * the others' sums, and what is done with them with waiting for the others' gradients. */
     TLNG_EACH_THREAD(t) {
       if (next < steps)
         tlng_read_ahead(s, place, t, TLNG_MINE(brings, t)[0], next, rows, TLNG_MINE(pieces, t),
                         TLNG_MINE(others, t));
-      if (step >= 0) tlng_part_forward(s, t, l, part, x, memory + l.w, words, number);
+      if (has_row) tlng_receive(t, words, number, tlng_row_delivery(s, l, place.group, true, memory));
     }
-    /* While the others' sums are on their way, if there is room beside this step's batch; else at the end. */
+    TLNG_ROLL
+    for (int i = 0, row = place.group; has_row && row < batch; i++, row += place.groups) {
+      if (batch > place.groups) {
+        TLNG_EACH_THREAD(t) {
+          tlng_find_shares(s, t, row, TLNG_MINE(shares, t));
+          if (i > 0) tlng_receive(t, words, number, tlng_row_delivery(s, l, row, false, memory));
+        }
+      }
+      tlng_resident_row(s, place, l, row, (int)tlng_bits(labels[i]), memory, words, number, shares);
+    }
+    /* If there is room for one batch only, the next one comes when this one is done with. */
     bool has_brought = next == steps;
     TLNG_ROLL
     for (int turn = 0; turn < 2; turn++) {
-      if (!has_brought && (turn == 1 || step < 0 || l.x_count > 1)) {
-        tlng_bring(s, place, next, brings, next_x, rows, later_rows, next_labels, pieces, others);
-        has_brought = true;
+      const bool brings_now = !has_brought && (turn == 1 || step < 0 || l.x_count > 1);
+      const bool goes_on = step >= 0 && turn == 0;
+      tlng_delivery gradients, for_piece;
+      gradients.first = l.mail_target;
+      gradients.count = batch;
+      gradients.values = memory + l.target;
+      gradients.other_first = l.mail_d + part.first_unit * batch;
+      gradients.other_count = part.count > 0 ? batch * l.units : 0;
+      gradients.other_values = memory + l.d;
+      for_piece.first = l.mail_h + piece * batch * l.piece_units;
+      for_piece.count = batch * l.piece_units;
+      for_piece.values = memory + l.piece_h;
+      for_piece.other_first = l.mail_d_logits;
+      for_piece.other_count = batch * (int)s.outputs;
+      for_piece.other_values = memory + l.d_logits;
+      TLNG_EACH_THREAD(t) {
+        if (brings_now)
+          tlng_bring(s, place, t, TLNG_MINE(brings, t)[0], next, next_x, rows, later_rows, next_labels,
+                     TLNG_MINE(pieces, t), TLNG_MINE(others, t));
+        if (goes_on) {
+          tlng_receive(t, words, number, gradients);
+          if (piece < l.pieces) tlng_receive(t, words, number, for_piece);
+        }
       }
-      if (step < 0 || turn == 1) continue;
-      TLNG_ROLL
-      for (int i = 0, row = place.group; row < batch; i++, row += place.groups)
-        tlng_resident_row(s, place, l, row, i == 0, (int)tlng_bits(labels[i]), memory, words, number, shares);
-      tlng_receive(place, words, number, l.mail_target, batch, memory + l.target,
-                   l.mail_d + part.first_unit * batch, part.count > 0 ? batch * l.units : 0, memory + l.d);
-      if (piece < l.pieces)
-        tlng_receive(place, words, number, l.mail_h + piece * batch * l.piece_units, batch * l.piece_units,
-                     memory + l.piece_h, l.mail_d_logits, batch * (int)s.outputs, memory + l.d_logits);
+      has_brought = has_brought || brings_now;
+      if (!goes_on) continue;
       TLNG_EACH_THREAD(t) {
         tlng_part_gradients(s, t, l, part, x, memory);
         if (piece < l.pieces) tlng_piece_gradients(s, t, l, piece, memory);

@@ -34,38 +34,41 @@ TLNG_FUNCTION void tlng_send(TLNG_GLOBAL(tlng_word) words, int place, unsigned n
 
 #define TLNG_WORDS_AT_ONCE 7
 
-/* Waits for two runs of words, of step `number`. */
-TLNG_CALLED void tlng_receive(TLNG_PLACE place, TLNG_GLOBAL(tlng_word) words, unsigned number, int first,
-                              int count, TLNG_SHARED_POINTER(float) values, int other_first,
-                              int other_count, TLNG_SHARED_POINTER(float) other_values) {
-  const int all = count + other_count, other = other_first - count;
-  TLNG_EACH_THREAD(t) {
+/* Two runs of words and where they go. */
+struct tlng_delivery {
+  int first, count, other_first, other_count;
+  TLNG_SHARED_POINTER(float) values;
+  TLNG_SHARED_POINTER(float) other_values;
+};
+
+/* Waits for a thread's share of them, of step `number`. */
+TLNG_FUNCTION void tlng_receive(int t, TLNG_GLOBAL(tlng_word) words, unsigned number, tlng_delivery d) {
+  const int all = d.count + d.other_count, other = d.other_first - d.count;
+  TLNG_ROLL
+  for (int begin = t; begin < all; begin += TLNG_WORDS_AT_ONCE * TLNG_THREADS) {
+    tlng_word word[TLNG_WORDS_AT_ONCE];
+    bool has_come = false;
     TLNG_ROLL
-    for (int begin = t; begin < all; begin += TLNG_WORDS_AT_ONCE * TLNG_THREADS) {
-      tlng_word word[TLNG_WORDS_AT_ONCE];
-      bool has_come = false;
-      TLNG_ROLL
-      while (!has_come) {
-        has_come = true;
-        TLNG_UNROLL
-        for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++) {
-          const int at = begin + i * TLNG_THREADS;
-          word[i] = (tlng_word)number << 32;
-          if (at < all) word[i] = tlng_read_word(words + (at < count ? first + at : other + at));
-        }
-        TLNG_UNROLL
-        for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++)
-          has_come = has_come && (unsigned)(word[i] >> 32) == number;
-        if (!has_come) TLNG_LET_OTHERS_RUN();
-      }
+    while (!has_come) {
+      has_come = true;
       TLNG_UNROLL
       for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++) {
         const int at = begin + i * TLNG_THREADS;
-        if (at < count)
-          values[at] = tlng_float((unsigned)word[i]);
-        else if (at < all)
-          other_values[at - count] = tlng_float((unsigned)word[i]);
+        word[i] = (tlng_word)number << 32;
+        if (at < all) word[i] = tlng_read_word(words + (at < d.count ? d.first + at : other + at));
       }
+      TLNG_UNROLL
+      for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++)
+        has_come = has_come && (unsigned)(word[i] >> 32) == number;
+      if (!has_come) TLNG_LET_OTHERS_RUN();
+    }
+    TLNG_UNROLL
+    for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++) {
+      const int at = begin + i * TLNG_THREADS;
+      if (at < d.count)
+        d.values[at] = tlng_float((unsigned)word[i]);
+      else if (at < all)
+        d.other_values[at - d.count] = tlng_float((unsigned)word[i]);
     }
   }
 }
@@ -142,27 +145,21 @@ TLNG_FUNCTION void tlng_read_ahead(TLNG_STEP s, TLNG_PLACE place, int t, tlng_br
   if (t < batch && step + 1 < s.steps) others[1] = order[(tlng_int)(step + 1) * batch + t];
 }
 
-/* Brings what was read into shared memory, and what else there is. */
-TLNG_FUNCTION void tlng_bring(TLNG_STEP s, TLNG_PLACE place, int step,
-                              TLNG_OWN_ARGUMENT(tlng_bringing, brings, 1),
+/* Brings a thread's share of what was read into shared memory, and what else there is. */
+TLNG_FUNCTION void tlng_bring(TLNG_STEP s, TLNG_PLACE place, int t, tlng_bringing own, int step,
                               TLNG_SHARED_POINTER(float) x, TLNG_SHARED_POINTER(float) rows,
                               TLNG_SHARED_POINTER(float) next_rows, TLNG_SHARED_POINTER(float) labels,
-                              TLNG_OWN_ARGUMENT(unsigned, pieces, TLNG_RESIDENT_READ_AHEAD),
-                              TLNG_OWN_ARGUMENT(unsigned, others, 2)) {
+                              const unsigned *pieces, const unsigned *others) {
   const int batch = (int)s.rows;
-  TLNG_EACH_THREAD(t) {
-    const tlng_bringing own = TLNG_MINE(brings, t)[0];
-    if (own.row < batch)
-      tlng_put_pieces(s, own, own.row, TLNG_RESIDENT_READ_AHEAD, TLNG_MINE(pieces, t), x);
-    TLNG_ROLL
-    for (int row = own.row + TLNG_RESIDENT_READ_AHEAD * own.row_step; row < batch; row += 4 * own.row_step) {
-      unsigned more[4];
-      tlng_read_pieces(s, own, row, 4, rows, more);
-      tlng_put_pieces(s, own, row, 4, more, x);
-    }
-    if (place.group + t * place.groups < batch) labels[t] = tlng_float(TLNG_MINE(others, t)[0]);
-    if (t < batch && step + 1 < s.steps) next_rows[t] = tlng_float(TLNG_MINE(others, t)[1]);
+  if (own.row < batch) tlng_put_pieces(s, own, own.row, TLNG_RESIDENT_READ_AHEAD, pieces, x);
+  TLNG_ROLL
+  for (int row = own.row + TLNG_RESIDENT_READ_AHEAD * own.row_step; row < batch; row += 4 * own.row_step) {
+    unsigned more[4];
+    tlng_read_pieces(s, own, row, 4, rows, more);
+    tlng_put_pieces(s, own, row, 4, more, x);
   }
+  if (place.group + t * place.groups < batch) labels[t] = tlng_float(others[0]);
+  if (t < batch && step + 1 < s.steps) next_rows[t] = tlng_float(others[1]);
 }
 
 #endif

@@ -312,8 +312,9 @@ TLNG_FUNCTION void tlng_piece_gradients(TLNG_STEP s, int t, tlng_layout l, int p
   const int batch = (int)s.rows, outputs = (int)s.outputs;
   const bool is_small = tlng_is_small(outputs, s.hidden, batch);
   const int length = is_small ? batch : (int)tlng_panel_length(batch);
+  /* By other threads than a small part's. */
   TLNG_ROLL
-  for (int item = t; item < outputs * l.piece_units; item += TLNG_THREADS) {
+  for (int item = t ^ (TLNG_THREADS / 2); item < outputs * l.piece_units; item += TLNG_THREADS) {
     const int output = item / l.piece_units, i = item - output * l.piece_units;
     const int unit = piece * l.piece_units + i;
     TLNG_SHARED_POINTER(float) d = memory + (l.d_logits + output);

@@ -110,9 +110,23 @@ TLNG_FUNCTION float tlng_resident_panels(int hidden, float total, TLNG_SHARED_PO
   return total;
 }
 
-/* Everything for one row. */
-TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, int row, bool is_first,
-                                     int label, TLNG_SHARED_POINTER(float) memory,
+/* What a group waits for before a row: the sums of its panels, and with the first w2 and the biases. */
+TLNG_FUNCTION tlng_delivery tlng_row_delivery(TLNG_STEP s, tlng_layout l, int row, bool is_first,
+                                              TLNG_SHARED_POINTER(float) memory) {
+  const int hidden = (int)s.hidden, outputs = (int)s.outputs;
+  tlng_delivery d;
+  d.first = row * l.panels * l.row_units;
+  d.count = l.panels * l.row_units;
+  d.values = memory + l.partial;
+  d.other_first = l.mail_rest;
+  d.other_count = is_first ? hidden + outputs * hidden + outputs : 0;
+  d.other_values = memory + l.rest;
+  return d;
+}
+
+/* Everything for one row, of which the sums have come. */
+TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout l, int row, int label,
+                                     TLNG_SHARED_POINTER(float) memory,
                                      TLNG_GLOBAL(tlng_word) words, unsigned number,
                                      TLNG_OWN_ARGUMENT(tlng_lane_share, shares, 2)) {
   const int hidden = (int)s.hidden, outputs = (int)s.outputs, batch = (int)s.rows;
@@ -125,24 +139,23 @@ TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout 
   TLNG_SHARED_POINTER(float) d_logits = memory + l.row_d_logits;
   TLNG_SHARED_POINTER(float) space = memory + l.space;
   const bool is_small = tlng_is_small(batch, outputs, hidden);
-  if (!is_first || batch > place.groups) {
-    TLNG_EACH_THREAD(t) { tlng_find_shares(s, t, row, TLNG_MINE(shares, t)); }
-  }
-  tlng_receive(place, words, number, row * l.panels * l.row_units, l.panels * l.row_units, partial,
-               l.mail_rest, is_first ? hidden + outputs * hidden + outputs : 0, b1);
   TLNG_EACH_THREAD(t) {
     TLNG_ROLL
     for (int unit = t; unit < hidden; unit += TLNG_THREADS) {
       float total = b1[unit];
+      TLNG_SHARED_POINTER(float) next = partial + unit;
       TLNG_ROLL
-      for (int first = 0; first < l.panels; first += 8) {
-        float sum[8];
+      for (int first = 0; first < l.panels; first += 6) {
+        float sum[6];
         TLNG_UNROLL
-        for (int i = 0; i < 8; i++) sum[i] = partial[tlng_least_int(first + i, l.panels - 1) * l.row_units + unit];
+        for (int i = 0; i < 6; i++) {
+          if (first + i < l.panels) sum[i] = next[i * l.row_units];
+        }
         TLNG_UNROLL
-        for (int i = 0; i < 8; i++) {
+        for (int i = 0; i < 6; i++) {
           if (first + i < l.panels) total = total + sum[i];
         }
+        next = next + 6 * l.row_units;
       }
       h[unit] = tlng_rectified(total);
     }
