@@ -78,7 +78,8 @@ TLNG_FUNCTION tlng_layout tlng_layout_of(int inputs, int hidden, int outputs, in
   l.row_units = l.across * units;
   l.x_floats = batch * TLNG_RESIDENT_STRIDE;
   l.x_count = batches;
-  l.x = tlng_place_floats(&end, batches * l.x_floats);
+  /* Four rows are read behind the last. */
+  l.x = tlng_place_floats(&end, batches * l.x_floats + 4 * TLNG_RESIDENT_STRIDE);
   l.rows = tlng_place_floats(&end, 2 * batch);
   l.labels = tlng_place_floats(&end, 2 * batch);
   l.w = tlng_place_floats(&end, l.length * units);

@@ -47,6 +47,9 @@ TLNG_FUNCTION void tlng_receive(int t, TLNG_GLOBAL(tlng_word) words, unsigned nu
   TLNG_ROLL
   for (int begin = t; begin < all; begin += TLNG_WORDS_AT_ONCE * TLNG_THREADS) {
     tlng_word word[TLNG_WORDS_AT_ONCE];
+    TLNG_UNROLL
+    for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++)
+      word[i] = begin + i * TLNG_THREADS < all ? 0 : (tlng_word)number << 32;
     bool has_come = false;
     TLNG_ROLL
     while (!has_come) {
@@ -54,8 +57,8 @@ TLNG_FUNCTION void tlng_receive(int t, TLNG_GLOBAL(tlng_word) words, unsigned nu
       TLNG_UNROLL
       for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++) {
         const int at = begin + i * TLNG_THREADS;
-        word[i] = (tlng_word)number << 32;
-        if (at < all) word[i] = tlng_read_word(words + (at < d.count ? d.first + at : other + at));
+        if ((unsigned)(word[i] >> 32) != number)
+          word[i] = tlng_read_word(words + (at < d.count ? d.first + at : other + at));
       }
       TLNG_UNROLL
       for (int i = 0; i < TLNG_WORDS_AT_ONCE; i++)

@@ -107,7 +107,8 @@ TLNG_FUNCTION tlng_two tlng_add_products(tlng_two sums, float value, tlng_two fa
   return sums;
 }
 
-/* Eight terms of two rows' sums; the next are read while these are added. */
+/* Eight terms of two rows' sums; the next are read while these are added, also behind the last, where they are
+ * not used. */
 struct tlng_forward_terms {
   tlng_four x[2][2];
   tlng_two w[8];
@@ -157,18 +158,23 @@ TLNG_FUNCTION void tlng_part_forward(TLNG_STEP s, int t, tlng_layout l, tlng_par
       tlng_read_terms(&one, x0, x1, own_w);
       TLNG_ROLL
       for (; k + 16 <= part.count; k += 16) {
-        tlng_read_terms(&other, x0 + (k + 8), x1 + (k + 8), own_w + 2 * (k + 8));
+        tlng_read_terms(&other, x0 + 8, x1 + 8, own_w + 16);
         tlng_add_terms(sums, &one);
-        const int next = k + 24 <= part.count ? k + 16 : k;
-        tlng_read_terms(&one, x0 + next, x1 + next, own_w + 2 * next);
+        x0 = x0 + 16;
+        x1 = x1 + 16;
+        own_w = own_w + 32;
+        tlng_read_terms(&one, x0, x1, own_w);
         tlng_add_terms(sums, &other);
       }
     }
     TLNG_ROLL
     for (; k < part.count; k++) {
-      const tlng_two factor = tlng_read_two(own_w + 2 * k);
-      sums[0] = tlng_add_products(sums[0], x0[k], factor);
-      sums[1] = tlng_add_products(sums[1], x1[k], factor);
+      const tlng_two factor = tlng_read_two(own_w);
+      sums[0] = tlng_add_products(sums[0], x0[0], factor);
+      sums[1] = tlng_add_products(sums[1], x1[0], factor);
+      x0 = x0 + 1;
+      x1 = x1 + 1;
+      own_w = own_w + 2;
     }
     const int at = panel * l.row_units + part.first_unit + 2 * pair, of_row = l.panels * l.row_units;
     tlng_write_two_words(words + (row * of_row + at), tlng_word_of(number, sums[0].x),
@@ -219,7 +225,7 @@ TLNG_CALLED float tlng_column_sum(TLNG_SHARED_POINTER(float) values, int stride,
   return total;
 }
 
-/* Four rows' terms of three inputs' sums. */
+/* Four rows' terms of three inputs' sums, from row `first` on; as those of forward. */
 struct tlng_gradient_terms {
   float x[3][4];
   tlng_two d[4];
@@ -227,14 +233,13 @@ struct tlng_gradient_terms {
 
 TLNG_FUNCTION void tlng_read_rows(tlng_gradient_terms *terms, TLNG_SHARED_POINTER(float) x0,
                                   TLNG_SHARED_POINTER(float) x1, TLNG_SHARED_POINTER(float) x2,
-                                  TLNG_SHARED_POINTER(float) d, int row) {
-  const int of_x = row * TLNG_RESIDENT_STRIDE;
+                                  TLNG_SHARED_POINTER(float) d, int first) {
   TLNG_UNROLL
   for (int i = 0; i < 4; i++) {
-    terms->x[0][i] = x0[of_x + i * TLNG_RESIDENT_STRIDE];
-    terms->x[1][i] = x1[of_x + i * TLNG_RESIDENT_STRIDE];
-    terms->x[2][i] = x2[of_x + i * TLNG_RESIDENT_STRIDE];
-    terms->d[i] = tlng_read_two(d + (2 * row + 2 * i));
+    terms->x[0][i] = x0[(first + i) * TLNG_RESIDENT_STRIDE];
+    terms->x[1][i] = x1[(first + i) * TLNG_RESIDENT_STRIDE];
+    terms->x[2][i] = x2[(first + i) * TLNG_RESIDENT_STRIDE];
+    terms->d[i] = tlng_read_two(d + 2 * (first + i));
   }
 }
 
@@ -270,21 +275,29 @@ TLNG_FUNCTION void tlng_part_gradients(TLNG_STEP s, int t, tlng_layout l, tlng_p
       int row = start;
       if (row + 8 <= end) {
         tlng_gradient_terms one, other;
-        tlng_read_rows(&one, x0, x1, x2, d, row);
+        tlng_read_rows(&one, x0, x1, x2, d, 0);
         TLNG_ROLL
         for (; row + 8 <= end; row += 8) {
-          tlng_read_rows(&other, x0, x1, x2, d, row + 4);
+          tlng_read_rows(&other, x0, x1, x2, d, 4);
           tlng_add_rows(sums, &one);
-          tlng_read_rows(&one, x0, x1, x2, d, row + 12 <= end ? row + 8 : row);
+          x0 = x0 + 8 * TLNG_RESIDENT_STRIDE;
+          x1 = x1 + 8 * TLNG_RESIDENT_STRIDE;
+          x2 = x2 + 8 * TLNG_RESIDENT_STRIDE;
+          d = d + 16;
+          tlng_read_rows(&one, x0, x1, x2, d, 0);
           tlng_add_rows(sums, &other);
         }
       }
       TLNG_ROLL
       for (; row < end; row++) {
-        const tlng_two factor = tlng_read_two(d + 2 * row);
-        sums[0] = tlng_add_products(sums[0], x0[row * TLNG_RESIDENT_STRIDE], factor);
-        sums[1] = tlng_add_products(sums[1], x1[row * TLNG_RESIDENT_STRIDE], factor);
-        sums[2] = tlng_add_products(sums[2], x2[row * TLNG_RESIDENT_STRIDE], factor);
+        const tlng_two factor = tlng_read_two(d);
+        sums[0] = tlng_add_products(sums[0], x0[0], factor);
+        sums[1] = tlng_add_products(sums[1], x1[0], factor);
+        sums[2] = tlng_add_products(sums[2], x2[0], factor);
+        x0 = x0 + TLNG_RESIDENT_STRIDE;
+        x1 = x1 + TLNG_RESIDENT_STRIDE;
+        x2 = x2 + TLNG_RESIDENT_STRIDE;
+        d = d + 2;
       }
       TLNG_UNROLL
       for (int r = 0; r < 3; r++) {

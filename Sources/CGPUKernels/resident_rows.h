@@ -12,19 +12,22 @@
  * 16, of which the last, if it is not whole, comes first. */
 TLNG_FUNCTION float tlng_total_loss(TLNG_SHARED_POINTER(float) target, int rows) {
   float blocks = 0, rest = 0;
+  int row = 1;
+  TLNG_SHARED_POINTER(float) next = target + 1;
   TLNG_ROLL
-  for (int first = 1; first < rows; first += 16) {
+  for (; row + 16 <= rows; row += 16) {
     float value[16], sum = 0;
     TLNG_UNROLL
-    for (int i = 0; i < 16; i++) value[i] = target[tlng_least_int(first + i, rows - 1)];
+    for (int i = 0; i < 16; i++) value[i] = next[i];
     TLNG_UNROLL
-    for (int i = 0; i < 16; i++) {
-      if (first + i < rows) sum = sum - value[i];
-    }
-    if (first + 16 <= rows)
-      blocks = blocks + sum;
-    else
-      rest = sum;
+    for (int i = 0; i < 16; i++) sum = sum - value[i];
+    blocks = blocks + sum;
+    next = next + 16;
+  }
+  TLNG_ROLL
+  for (; row < rows; row++) {
+    rest = rest - next[0];
+    next = next + 1;
   }
   return ((0.0f + rest) + blocks) + (0.0f - target[0]);
 }

@@ -50,6 +50,7 @@ struct ResidencyTests {
     ResidencyCase(input: 30, hidden: 300, output: 4, batch: 40, isBytes: false, groups: 132),
     ResidencyCase(input: 40, hidden: 90, output: 7, batch: 17, isBytes: true, groups: 2),
     ResidencyCase(input: 20, hidden: 12, output: 2, batch: 255, isBytes: true, groups: 4),
+    ResidencyCase(input: 16, hidden: 12, output: 2, batch: 8, isBytes: true, groups: 4, isTight: true),
   ]
 
   private func dataset(_ sizes: ResidencyCase, rows: Int) throws -> Dataset {
