@@ -5,8 +5,10 @@
  *
  * A kernel is written for a whole group of threads. What is outside of TLNG_EACH_THREAD is the same for
  * all of them; a block of TLNG_EACH_THREAD(t) is what thread t does between two barriers, and ends with
- * one. What a thread keeps from one such block to the next is a TLNG_OWN array. tlng_read_four reads four
- * neighbours in shared memory at once, whose index is a multiple of four.
+ * one. What a thread keeps from one such block to the next is a TLNG_OWN array. tlng_read_four and
+ * tlng_write_four take four neighbours in memory at once, the first of which is at a multiple of 16 bytes;
+ * tlng_read_two takes two in shared memory, of 8 bytes.
+ * A TLNG_LARGE_KERNEL keeps so much in registers that one group at a time is on a multiprocessor.
  *
  * Nothing may be contracted, reassociated or approximated: a product is rounded unless it is within
  * tlng_fma, and a division is IEEE's.
@@ -31,6 +33,7 @@ struct tlng_place {
                    uint tlng_group [[threadgroup_position_in_grid]], \
                    uint tlng_groups [[threadgroups_per_grid]],       \
                    uint tlng_thread [[thread_position_in_threadgroup]])
+#define TLNG_LARGE_KERNEL(name) TLNG_KERNEL(name)
 #define TLNG_BEGIN const tlng_place place = {int(tlng_group), int(tlng_groups), int(tlng_thread)}
 #define TLNG_FUNCTION static inline
 #define TLNG_CALLED static
@@ -45,9 +48,22 @@ struct tlng_place {
 #define TLNG_ROLL _Pragma("clang loop unroll(disable)")
 
 typedef metal::float4 tlng_four;
+typedef metal::float2 tlng_two;
 
 TLNG_FUNCTION tlng_four tlng_read_four(threadgroup const float *at) {
   return *(threadgroup const metal::float4 *)at;
+}
+TLNG_FUNCTION tlng_two tlng_read_two(threadgroup const float *at) {
+  return *(threadgroup const metal::float2 *)at;
+}
+TLNG_FUNCTION tlng_four tlng_read_four(device const float *at) {
+  return *(device const metal::float4 *)at;
+}
+TLNG_FUNCTION void tlng_write_four(threadgroup float *at, tlng_four four) {
+  *(threadgroup metal::float4 *)at = four;
+}
+TLNG_FUNCTION void tlng_write_four(device float *at, tlng_four four) {
+  *(device metal::float4 *)at = four;
 }
 TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return metal::fma(a, b, c); }
 TLNG_FUNCTION unsigned tlng_bits(float x) { return as_type<unsigned>(x); }
@@ -62,6 +78,8 @@ struct tlng_place {
 /* Two groups at least fit a multiprocessor: while one waits for memory the other computes. */
 #define TLNG_KERNEL(name) \
   extern "C" __global__ void __launch_bounds__(TLNG_THREADS, 2) name(const tlng_step s)
+#define TLNG_LARGE_KERNEL(name) \
+  extern "C" __global__ void __launch_bounds__(TLNG_THREADS, 1) name(const tlng_step s)
 #define TLNG_BEGIN const tlng_place place = {(int)blockIdx.x, (int)gridDim.x, (int)threadIdx.x}
 #define TLNG_FUNCTION static __device__ __forceinline__
 #define TLNG_CALLED static __device__ __noinline__
@@ -78,8 +96,8 @@ typedef float4 tlng_four;
 typedef float2 tlng_two;
 
 TLNG_FUNCTION tlng_four tlng_read_four(const float *at) { return *(const float4 *)at; }
-TLNG_FUNCTION void tlng_write_four(float *at, tlng_four four) { *(float4 *)at = four; }
 TLNG_FUNCTION tlng_two tlng_read_two(const float *at) { return *(const float2 *)at; }
+TLNG_FUNCTION void tlng_write_four(float *at, tlng_four four) { *(float4 *)at = four; }
 TLNG_FUNCTION void tlng_write_two(float *at, tlng_two two) { *(float2 *)at = two; }
 TLNG_FUNCTION float tlng_fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 TLNG_FUNCTION unsigned tlng_bits(float x) { return __float_as_uint(x); }

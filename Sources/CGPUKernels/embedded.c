@@ -32,7 +32,11 @@ static const char metal_text[] = {
     ,
 #embed "biases.h"
     ,
+#embed "few.h"
+    ,
 #embed "update.h"
+    ,
+#embed "factors.h"
     ,
 #embed "tiles.h"
     ,

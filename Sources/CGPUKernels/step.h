@@ -28,11 +28,13 @@ typedef uint64_t tlng_word;
 /* Threads in a group, of every kernel. */
 #define TLNG_THREADS 256
 
-/* Products that are left to the kernels that do them in large tiles; in tlng_step.tiled. */
+/* Products that are left to the kernels of large networks, and the biases that their update takes along; in
+ * tlng_step.tiled. */
 #define TLNG_LOGITS 1
 #define TLNG_HIDDEN_GRADIENT 2
 #define TLNG_W1 4
 #define TLNG_W2 8
+#define TLNG_BIASES 16
 
 /* Where a run of steps stands. The host writes it before the first; a step whose loss is not finite does
  * not count, so that what was issued after it repeats it and comes to the same end. */

@@ -173,8 +173,9 @@ TLNG_FUNCTION void tlng_finish_step(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_P
   const int tiles1 = s.tiled & TLNG_W1 ? 0 : (int)tlng_parts(s.inputs, TLNG_UPDATE_TILE) * across;
   const int tiles2 = s.tiled & TLNG_W2 ? 0 : (int)tlng_parts(s.outputs, TLNG_UPDATE_TILE) * across;
   const int tiles = tiles1 + tiles2;
-  const int parts1 = (int)tlng_parts(s.hidden, TLNG_BIAS_COLUMNS);
-  const int items = tiles + parts1 + (int)tlng_parts(s.outputs, TLNG_BIAS_COLUMNS);
+  const int parts1 = s.tiled & TLNG_BIASES ? 0 : (int)tlng_parts(s.hidden, TLNG_BIAS_COLUMNS);
+  const int parts2 = s.tiled & TLNG_BIASES ? 0 : (int)tlng_parts(s.outputs, TLNG_BIAS_COLUMNS);
+  const int items = tiles + parts1 + parts2;
   TLNG_ROLL
   for (int item = place.group; item < items; item += place.groups) {
     if (item < tiles) {

@@ -113,6 +113,7 @@ struct tlng_place {
 };
 
 #define TLNG_KERNEL(name) static void name(const tlng_step &s, const tlng_place &place)
+#define TLNG_LARGE_KERNEL TLNG_KERNEL
 #define TLNG_RESIDENT 1
 #define TLNG_RESIDENT_KERNEL TLNG_KERNEL
 #define TLNG_MEMORY(name) const tlne::shared<float> name = place.memory
@@ -137,14 +138,22 @@ struct tlng_four {
   float x, y, z, w;
 };
 
-/// Four neighbours in shared memory, which begin at a multiple of four.
-static inline tlng_four tlng_read_four(tlne::shared<float> at) {
+/// Four neighbours in memory, which begin at a multiple of 16 bytes.
+static inline void tlng_check_four(tlne::shared<float> at) {
   if (at.offset % 4 != 0) tlne::report("shared memory, not aligned", at.offset * 4, at.count * 4);
+}
+
+template <class T> static inline void tlng_check_four(tlne::global<T> at) {
+  if (at.offset % 16 != 0) tlne::report("device memory, not aligned", at.offset, at.bytes);
+}
+
+template <class Pointer> static inline tlng_four tlng_read_four(Pointer at) {
+  tlng_check_four(at);
   return {at[0], at[1], at[2], at[3]};
 }
 
-static inline void tlng_write_four(tlne::shared<float> at, tlng_four four) {
-  if (at.offset % 4 != 0) tlne::report("shared memory, not aligned", at.offset * 4, at.count * 4);
+template <class Pointer> static inline void tlng_write_four(Pointer at, tlng_four four) {
+  tlng_check_four(at);
   at[0] = four.x;
   at[1] = four.y;
   at[2] = four.z;

@@ -50,6 +50,26 @@ struct ConformanceTests {
     #expect(try trainers[0].network.evaluate(digits) == trainers[1].network.evaluate(digits))
   }
 
+  /// A multiple of four hidden units and several panels of rows, for which GPUs have kernels of their own.
+  @Test(arguments: TestEngine.distinct, [3, 10])
+  func largeBatchesGiveTheSameFile(_ engine: TestEngine, _ outputs: Int) throws {
+    var random = TestRandom(4)
+    let shape = try Shape(input: 30, hidden: 52, output: outputs)
+    let features = random.uniforms(1900 * 30)
+    let labels = (0..<1900).map { _ in Int64(random.int(0...(outputs - 1))) }
+    let dataset = try labels.withUnsafeBufferPointer {
+      try Dataset.make(
+        features: features, type: .f32, rows: 1900, columns: 30, labels: .i64($0.baseAddress!),
+        copy: true)
+    }
+    let trainers = try [engine, .processor].map {
+      try makeTrainer($0, shape: shape) { $0.batchSize = 700 }
+    }
+    for trainer in trainers { try trainer.fit(dataset, epochs: 2) }
+    try expectSame(trainers)
+    #expect(try trainers[0].network.evaluate(dataset) == trainers[1].network.evaluate(dataset))
+  }
+
   @Test(arguments: TestEngine.distinct)
   func aFileGoesFromEngineToEngine(_ engine: TestEngine) throws {
     let whole = try makeTrainer(.processor)

@@ -205,7 +205,7 @@ struct GPUEngineTests {
     #expect(try kernels(784, 100, 10, rows: 100) == [.hidden, .output, .update])
     #expect(
       try kernels(784, 4096, 10, rows: 8192) == [
-        .hiddenTiled, .output, .hiddenGradientTiled, .updateTiled, .update,
+        .hiddenTiled, .fewLogits, .fewHiddenGradient, .updateTiled, .update,
       ])
     #expect(
       try kernels(4096, 4096, 1000, rows: 8192) == [

@@ -166,6 +166,21 @@ final class KernelBench {
     expectEqualBits(read(address, wanted.count), wanted, "\(name), \(what)")
   }
 
+  /// That what rows with such logits say is there; returns the gradients of these.
+  @discardableResult
+  func expectJudged(_ logits: Matrix) -> Matrix {
+    let y = logSoftmax(logits)
+    let gradient = crossEntropyGradient(y, labels)
+    expect("target", step.target, labels.indices.map { y[$0, labels[$0]] })
+    expect("d_logits", step.d_logits, gradient.values)
+    let predicted = read(step.predicted, labels.count)
+    for row in labels.indices {
+      let own = (0..<logits.columns).map { logits[row, $0] }
+      #expect(predicted[row].bitPattern == UInt32(own.firstIndex(of: own.max()!)!))
+    }
+    return gradient
+  }
+
   /// That parameters and momentum are those of a network.
   func expectParameters(_ wanted: ReferenceNetwork) {
     expect("w1", step.w1, transposed(wanted.w1.values))

@@ -42,6 +42,11 @@ struct KernelTests {
     KernelCase(rows: 130, input: 129, hidden: 65, output: 13, isBytes: false),
     KernelCase(rows: 197, input: 200, hidden: 64, output: 66),
     KernelCase(rows: 20, input: 390, hidden: 195, output: 193),
+    // Four at a time, and where panels begin at any term.
+    KernelCase(rows: 270, input: 202, hidden: 132, output: 20),
+    KernelCase(rows: 150, input: 260, hidden: 136, output: 16, isBytes: false),
+    KernelCase(rows: 64, input: 208, hidden: 256, output: 12, isBytes: false),
+    KernelCase(rows: 1100, input: 20, hidden: 14, output: 17),
   ]
 
   static let groupCounts = [1, 3, 50]
@@ -68,17 +73,9 @@ struct KernelTests {
       let (h, logits) = bench.network.forward(bench.x)
       bench.write(bench.step.h, h.values)
       try bench.launch(.output, groups: groups)
-      let y = logSoftmax(logits)
-      let gradient = crossEntropyGradient(y, bench.labels)
       bench.expect("logits", bench.step.logits, logits.values)
-      bench.expect("target", bench.step.target, (0..<sizes.rows).map { y[$0, bench.labels[$0]] })
-      bench.expect("d_logits", bench.step.d_logits, gradient.values)
+      let gradient = bench.expectJudged(logits)
       bench.expect("d_h", bench.step.d_h, bench.network.hiddenGradient(gradient, h).values)
-      let predicted = bench.read(bench.step.predicted, sizes.rows)
-      for row in 0..<sizes.rows {
-        let own = (0..<sizes.output).map { logits[row, $0] }
-        #expect(predicted[row].bitPattern == UInt32(own.firstIndex(of: own.max()!)!))
-      }
     }
   }
 
@@ -129,6 +126,52 @@ struct KernelTests {
     bench.expect("d_h", bench.step.d_h, bench.network.hiddenGradient(gradient, h).values)
   }
 
+  /// Edges of tiles and of blocks of terms, outputs of four lanes and of eight, several panels of rows.
+  static let few = [
+    KernelCase(rows: 4, input: 5, hidden: 12, output: 2),
+    KernelCase(rows: 67, input: 3, hidden: 132, output: 10),
+    KernelCase(rows: 385, input: 4, hidden: 140, output: 7, isBytes: false),
+    KernelCase(rows: 1999, input: 6, hidden: 44, output: 11),
+    KernelCase(rows: 130, input: 2, hidden: 256, output: 4),
+  ]
+
+  @Test(arguments: few)
+  func fewLogits(_ sizes: KernelCase) throws {
+    for (groups, shuffle) in zip(Self.groupCounts, [0, 255, 37]) {
+      let bench = try KernelBench(sizes, shuffle: shuffle)
+      let (h, logits) = bench.network.forward(bench.x)
+      bench.write(bench.step.h, h.values)
+      try bench.launch(.fewLogits, groups: groups)
+      bench.expect("logits", bench.step.logits, logits.values)
+      bench.expectJudged(logits)
+    }
+  }
+
+  @Test(arguments: few + [tiled[0]])
+  func fewHiddenGradient(_ sizes: KernelCase) throws {
+    for (groups, shuffle) in zip(Self.groupCounts, [0, 255, 37]) {
+      let bench = try KernelBench(sizes, shuffle: shuffle)
+      _ = try bench.fillGradients()
+      let wanted = bench.read(bench.step.d_h, sizes.rows * sizes.hidden)
+      bench.write(bench.step.d_h, wanted.map { _ in .nan })
+      try bench.launch(.fewHiddenGradient, groups: groups)
+      bench.expect("d_h", bench.step.d_h, wanted)
+    }
+  }
+
+  /// Panels of rows side by side.
+  @Test(arguments: [
+    KernelCase(rows: 385, input: 4, hidden: 140, output: 7),
+    KernelCase(rows: 1999, input: 6, hidden: 45, output: 16),
+    KernelCase(rows: 1600, input: 6, hidden: 12, output: 4),
+  ])
+  func fewUpdate(_ sizes: KernelCase) throws {
+    for (groups, shuffle) in zip(Self.groupCounts, [0, 255, 37]) {
+      let launches: [(GPUKernel, Int)] = [(.updateTiled, groups), (.update, 5)]
+      try checkUpdate(sizes, launches, tiled: Int(TLNG_W2 | TLNG_BIASES), shuffle: shuffle)
+    }
+  }
+
   @Test(arguments: cases)
   func update(_ sizes: KernelCase) throws {
     for (groups, shuffle) in zip(Self.groupCounts, [0, 255, 37]) {
@@ -138,7 +181,7 @@ struct KernelTests {
 
   @Test(arguments: tiled)
   func updateTiled(_ sizes: KernelCase) throws {
-    for tiled in [TLNG_W1, TLNG_W2, TLNG_W1 | TLNG_W2] {
+    for tiled in [TLNG_W1, TLNG_W2, TLNG_BIASES, TLNG_W1 | TLNG_W2 | TLNG_BIASES] {
       try checkUpdate(sizes, [(.updateTiled, 2), (.update, 5)], tiled: Int(tiled), shuffle: 90)
     }
   }
@@ -243,13 +286,15 @@ struct KernelTests {
       case .hidden, .hiddenTiled: [\.x, \.order, \.w1, \.b1, \.h]
       case .output: [\.h, \.w2, \.b2, \.logits, \.labels, \.target, \.d_logits, \.d_h]
       case .logitsTiled: [\.h, \.w2, \.b2, \.logits]
-      case .hiddenGradientTiled: [\.d_logits, \.w2, \.h, \.d_h]
+      case .fewLogits: [\.h, \.w2, \.b2, \.logits, \.labels, \.target, \.d_logits]
+      case .hiddenGradientTiled, .fewHiddenGradient: [\.d_logits, \.w2, \.h, \.d_h]
       case .update: [\.x, \.d_h, \.d_logits, \.h, \.w1, \.v1, \.b1, \.vb1, \.w2, \.v2, \.b2, \.vb2]
       case .updateTiled: [\.x, \.d_h, \.d_logits, \.h, \.target, \.w1, \.v1, \.w2, \.v2]
       case .resident: []
       }
+    let isOfFew = kernel == .fewLogits || kernel == .fewHiddenGradient
     for field in fields {
-      let bench = try KernelBench(Self.tiled[1])
+      let bench = try KernelBench(isOfFew ? Self.few[1] : Self.tiled[1])
       if kernel == .updateTiled { bench.step.tiled = tlng_int(TLNG_W1 | TLNG_W2) }
       _ = try bench.fillGradients()
       bench.step[keyPath: field] = try bench.shortened(bench.step[keyPath: field])

@@ -9,6 +9,8 @@ enum GPUKernel: Int, CaseIterable {
   case hidden, output, update
   /// Those that do one of their products in large tiles.
   case hiddenTiled, logitsTiled, hiddenGradientTiled, updateTiled
+  /// Those that do it for many rows with few outputs.
+  case fewLogits, fewHiddenGradient
   /// Many steps at once, on devices that run all its groups at the same time.
   case resident
 
@@ -24,6 +26,8 @@ enum GPUKernel: Int, CaseIterable {
     case .logitsTiled: "tlng_logits_tiled"
     case .hiddenGradientTiled: "tlng_hidden_gradient_tiled"
     case .updateTiled: "tlng_update_tiled"
+    case .fewLogits: "tlng_few_logits"
+    case .fewHiddenGradient: "tlng_few_hidden_gradient"
     case .resident: "tlng_resident"
     }
   }
