@@ -128,7 +128,8 @@ def images(directory: pathlib.Path | None, rows: int) -> tuple[np.ndarray, np.nd
     if directory:
         data = twolayernet.Dataset.open_mnist(directory)
         pixels = np.rint(data.features(0, min(rows, len(data))) * 255)
-        return pixels.astype(np.uint8), data.labels(0, len(pixels)).astype(np.uint8), directory.name
+        name = "MNIST" if directory.name in ("data", "mnist") else directory.name
+        return pixels.astype(np.uint8), data.labels(0, len(pixels)).astype(np.uint8), name
     noise = np.random.default_rng(0).integers(0, 256, (rows, 784), dtype=np.uint8)
     return noise, (noise[:, :10].argmax(1)).astype(np.uint8), "noise of MNIST's size"
 
