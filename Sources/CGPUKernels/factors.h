@@ -14,9 +14,10 @@
 #define TLNG_TILE_TERMS 16
 /* Rows of shared memory begin at multiples of 16 bytes, and not all in the same bank. */
 #define TLNG_TILE_STRIDE (TLNG_TILE + 4)
-#define TLNG_TILE_BLOCK (TLNG_TILE_TERMS * TLNG_TILE_STRIDE)
-/* A block of terms that is worked on, the next one, and what is read ahead of the last term and not used. */
-#define TLNG_TILE_FLOATS (2 * TLNG_TILE_BLOCK + TLNG_TILE_STRIDE)
+/* A block of terms, and a term more, which is read ahead of the last one's end and not used. */
+#define TLNG_TILE_BLOCK ((TLNG_TILE_TERMS + 1) * TLNG_TILE_STRIDE)
+/* The block that is worked on, and the next one. */
+#define TLNG_TILE_FLOATS (2 * TLNG_TILE_BLOCK)
 /* Behind the blocks of a: the rows of its next terms, as bits, term k at k % 512. */
 #define TLNG_TILE_ROWS (2 * TLNG_THREADS)
 
