@@ -38,13 +38,15 @@ struct ResidencyCase: Sendable, CustomStringConvertible {
 struct ResidencyTests {
   static let cases = [
     ResidencyCase(input: 784, hidden: 100, output: 10, batch: 100, isBytes: true, groups: 132),
-    ResidencyCase(input: 784, hidden: 100, output: 10, batch: 100, isBytes: false, groups: 20, isTight: true),
+    ResidencyCase(
+      input: 784, hidden: 100, output: 10, batch: 100, isBytes: false, groups: 20, isTight: true),
     ResidencyCase(input: 12, hidden: 12, output: 2, batch: 4, isBytes: true, groups: 1),
     ResidencyCase(input: 13, hidden: 13, output: 3, batch: 5, isBytes: false, groups: 3),
     ResidencyCase(input: 64, hidden: 50, output: 10, batch: 32, isBytes: true, groups: 9, isTight: true),
     ResidencyCase(input: 193, hidden: 33, output: 8, batch: 7, isBytes: false, groups: 6),
     ResidencyCase(input: 200, hidden: 50, output: 12, batch: 256, isBytes: true, groups: 10),
-    ResidencyCase(input: 376, hidden: 31, output: 5, batch: 197, isBytes: true, groups: 3, isTight: true),
+    ResidencyCase(
+      input: 376, hidden: 31, output: 5, batch: 197, isBytes: true, groups: 3, isTight: true),
     ResidencyCase(input: 385, hidden: 70, output: 40, batch: 64, isBytes: false, groups: 30),
     ResidencyCase(input: 1601, hidden: 20, output: 256, batch: 9, isBytes: true, groups: 11),
     ResidencyCase(input: 30, hidden: 300, output: 4, batch: 40, isBytes: false, groups: 132),
@@ -167,6 +169,8 @@ struct ResidencyTests {
     let engine = try GPUEngine.make(sizes.shape, driver: driver)
     let trainer = try trainer(sizes, engine)
     driver.missingGroups = 3
-    expectFailure(.deviceFailed, "all groups wait") { try trainer.fit(dataset(sizes, rows: 100), epochs: 1) }
+    expectFailure(.deviceFailed, "all groups wait") {
+      try trainer.fit(dataset(sizes, rows: 100), epochs: 1)
+    }
   }
 }

@@ -17,7 +17,8 @@ final class GPUOptimizer: Optimizer {
   /// What was recorded, and with which arguments.
   private var recorded: (step: tlng_step, sequence: GPUSequence)?
   /// For the last size of batches: whether the network can stay in the device's groups, and the mail for it.
-  private var residency: (features: FeatureType, batchSize: Int, found: (cut: GPUResidency, mail: GPUBuffer)?)?
+  private var residency:
+    (features: FeatureType, batchSize: Int, found: (cut: GPUResidency, mail: GPUBuffer)?)?
   var foresight = GPUForesight()
 
   private init(_ engine: GPUEngine, _ sgd: SGD, _ momentum: GPUParameters) {
@@ -200,7 +201,8 @@ final class GPUOptimizer: Optimizer {
 
   /// Issues steps as one launch in which the network stays in the device's groups; false if it cannot.
   private func stay(_ step: tlng_step, steps: Int) throws(Failure) -> Bool {
-    guard let (cut, mail) = try takeResidency(step.is_bytes != 0 ? .u8 : .f32, batchSize: Int(step.rows)) else { return false }
+    guard let (cut, mail) = try takeResidency(step.is_bytes != 0 ? .u8 : .f32, batchSize: Int(step.rows))
+    else { return false }
     let driver = engine.context.driver
     try driver.clear(mail.memory)
     var step = step
@@ -215,7 +217,9 @@ final class GPUOptimizer: Optimizer {
   private func takeResidency(
     _ features: FeatureType, batchSize: Int
   ) throws(Failure) -> (cut: GPUResidency, mail: GPUBuffer)? {
-    if let residency, residency.batchSize == batchSize, residency.features == features { return residency.found }
+    if let residency, residency.batchSize == batchSize, residency.features == features {
+      return residency.found
+    }
     residency = (features, batchSize, nil)
     let context = engine.context
     guard engine.plan.tiling == .automatic, let capacity = context.driver.capacity,
