@@ -28,6 +28,7 @@ template <class T> constexpr char letter() {
 }
 template <> constexpr char letter<CUresult>() { return 'i'; }
 template <> constexpr char letter<CUdevice_attribute>() { return 'i'; }
+template <> constexpr char letter<CUfunction_attribute>() { return 'i'; }
 
 template <class... A> constexpr bool takes(CUresult (*)(A...), const char *expected) {
   const char given[] = {letter<A>()..., 0};
@@ -52,6 +53,12 @@ static_assert(offsetof(node, extra) == offsetof(CUDA_KERNEL_NODE_PARAMS_v1, extr
 static_assert(CUDA_ERROR_OUT_OF_MEMORY == 2, "outOfMemory");
 static_assert(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR == 75, "majorAttribute");
 static_assert(CU_STREAM_NON_BLOCKING == 1, "nonBlocking");
+static_assert(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE == 720, "tooManyTogether");
+static_assert(CUDA_ERROR_NOT_SUPPORTED == 801, "notSupported");
+static_assert(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES == 8, "launchTogether");
+static_assert(CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH == 95, "capacity");
+static_assert(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT == 16, "capacity");
+static_assert(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN == 97, "capacity");
 """
 
 
