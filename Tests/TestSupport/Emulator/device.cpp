@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <vector>
 
 static const int allocation_limit = 4096;
 
@@ -148,12 +149,10 @@ void tlne_launch_together(tlne_device *device, const char *kernel, int groups, i
   device->running = entry->name;
   if (!tlne::run_together(groups - missing, [&](int i) {
         const int group = device->shuffle == 0 ? i : groups - 1 - i;
-        const int64_t count = (int64_t)(shared_bytes / sizeof(float));
-        float *memory = (float *)malloc(shared_bytes);
-        memset(memory, 0xff, shared_bytes);
+        std::vector<float> memory(shared_bytes / sizeof(float));
+        memset(memory.data(), 0xff, memory.size() * sizeof(float));
         current = device;
-        entry->kernel(step, {group, groups, device->shuffle, {memory, count, 0}});
-        free(memory);
+        entry->kernel(step, {group, groups, device->shuffle, {memory.data(), (int64_t)memory.size(), 0}});
       }))
     fail(device, "all groups wait for something that none of them tells");
 }
