@@ -1,5 +1,5 @@
 /*
- * The factors of the products in tiles.h: how a group brings blocks of their terms into its shared memory, four
+ * The factors of the products in tiles.h: how a group brings blocks of their terms into shared memory, four
  * elements at a time where these lie side by side.
  */
 #ifndef TLN_GPU_FACTORS_H

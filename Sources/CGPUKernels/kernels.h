@@ -4,9 +4,9 @@
  *
  *   hidden or hidden_tiled, logits_tiled, output, hidden_gradient_tiled, update_tiled, update
  *
- * (or few_logits and few_hidden_gradient, where there are few outputs)
- * and inference is that up to output. Many steps of a small network are one launch of resident. Which of them,
- * and in how many groups, is decided in GPUPlan.swift; every kernel is right with any number of groups.
+ * or, where there are few outputs, with few_logits and few_hidden_gradient; and inference is that up to
+ * output. Which of them, and in how many groups, is decided in GPUPlan.swift; every kernel is right with any
+ * number of groups. Many steps of a small network are one launch of resident (GPUResidency.swift).
  */
 #include "biases.h"
 #include "dialect.h"
@@ -156,7 +156,8 @@ TLNG_LARGE_KERNEL(tlng_update_tiled) {
   const tlng_int step = tlng_current_step(s, false);
   if (step < 0 || !tlng_is_finite(tlng_mean_loss(s.target, s.rows, place, space))) return;
   const tlng_sgd optimizer = tlng_optimizer(s, step);
-  const int size = 7 * TLNG_TILE_THREADS, across = (int)tlng_parts(s.hidden, size), parts = (int)tlng_parts(s.hidden, 32);
+  const int size = 7 * TLNG_TILE_THREADS, across = (int)tlng_parts(s.hidden, size);
+  const int parts = (int)tlng_parts(s.hidden, 32);
   const int tiles1 = s.tiled & TLNG_W1 ? (int)tlng_parts(s.inputs, size) * across : 0;
   const bool is_few = tlng_is_few_update(s.outputs, s.hidden, s.rows);
   const int tiles2 = s.tiled & TLNG_W2 && !is_few ? (int)tlng_parts(s.outputs, size) * across : 0;
@@ -174,8 +175,8 @@ TLNG_LARGE_KERNEL(tlng_update_tiled) {
       end.updates = true;
       end.p = w.p;
       end.v = w.v;
-      tlng_tile<7>(tlng_gradient_of(s, w), end, optimizer, place, tile / across * size, tile % across * size, a,
-                   b);
+      tlng_tile<7>(tlng_gradient_of(s, w), end, optimizer, place, tile / across * size,
+                   tile % across * size, a, b);
     } else if (item < biases) {
       tlng_few_update(s, optimizer, place, (item - tiles) * 32, a, b);
     } else {

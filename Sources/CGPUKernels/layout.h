@@ -31,7 +31,7 @@ typedef struct tlng_layout {
   int units, across, parts; /* parts side by side, and all of them */
   int piece_units, pieces;
   int x, x_floats, x_count; /* batches of features: that of the step, and perhaps that of the next */
-  int rows, labels;         /* places of the batches' rows, and labels of the group's, of two steps [2][batch] */
+  int rows, labels;         /* places of batches' rows, and labels of the group's, of two steps [2][batch] */
   /* A part. */
   int w, v;                 /* w1 and its momentum [units / 2][length][2] */
   int b1, vb1;              /* [units], if the part is one of the last panel's */

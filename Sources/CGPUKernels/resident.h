@@ -60,8 +60,8 @@ TLNG_FUNCTION void tlng_resident_run(TLNG_STEP s, TLNG_PLACE place, TLNG_SHARED_
     if (step >= 0) {
       TLNG_EACH_THREAD(t) { tlng_part_forward(s, t, l, part, x, memory + l.w, words, number); }
     }
-    /* Between two barriers what was begun need not be waited for, but at the end: so reads go with waiting for
-     * the others' sums, and what is done with them with waiting for the others' gradients. */
+    /* Before a barrier all that was begun is waited for: so reads go with waiting for the others' sums, and
+     * what is done with what was read with waiting for the others' gradients. */
     TLNG_EACH_THREAD(t) {
       if (next < steps)
         tlng_read_ahead(s, place, t, TLNG_MINE(brings, t)[0], next, rows, TLNG_MINE(pieces, t),

@@ -181,7 +181,8 @@ TLNG_FUNCTION void tlng_resident_row(TLNG_STEP s, TLNG_PLACE place, tlng_layout 
   if (is_small) {
     TLNG_EACH_THREAD(t) {
       if (t < outputs)
-        logits[t] = b2[t] + tlng_resident_dot(TLNG_MINE(shares, t)[1], hidden, h, w2 + t * hidden, space + 8 * t);
+        logits[t] = b2[t] + tlng_resident_dot(TLNG_MINE(shares, t)[1], hidden, h, w2 + t * hidden,
+                                              space + 8 * t);
     }
   }
   /* Each thread finds the largest: nobody has to wait for one. */
