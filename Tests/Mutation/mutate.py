@@ -29,7 +29,7 @@ EQUIVALENT = pathlib.Path(__file__).with_name("equivalent.txt")
 # Files, and the tests that look at them.
 KERNELS = {
     "cpu": ("Sources/Kernels/*.swift", "ArithmeticTests|DividedStepTests"),
-    "gpu": ("Sources/CGPUKernels/*.h", "KernelTests|ArithmeticTests"),
+    "gpu": ("Sources/CGPUKernels/*.h", "KernelTests|ResidencyTests|ArithmeticTests"),
 }
 # Without optimisation the tests' own arithmetic takes many minutes.
 FLAGS = ["-c", "release", "-Xswiftc", "-enable-testing"]
