@@ -5,6 +5,7 @@
 #define TLN_GPU_RESIDENT_FEATURES_H
 
 #include "elementwise.h"
+#include "factors.h"
 #include "layout.h"
 
 struct tlng_part {
@@ -121,14 +122,9 @@ TLNG_FUNCTION void tlng_put_pieces(TLNG_STEP s, tlng_bringing own, int first, in
   TLNG_SHARED_POINTER(float) column = x + own.column;
   if (s.is_bytes) {
     TLNG_UNROLL
-    for (int i = 0; i < count; i++) {
-      tlng_four four;
-      four.x = tlng_byte_value(pieces[i] & 255u);
-      four.y = tlng_byte_value(pieces[i] >> 8 & 255u);
-      four.z = tlng_byte_value(pieces[i] >> 16 & 255u);
-      four.w = tlng_byte_value(pieces[i] >> 24);
-      tlng_write_four(column + tlng_least_int(first + i * own.row_step, last) * TLNG_RESIDENT_STRIDE, four);
-    }
+    for (int i = 0; i < count; i++)
+      tlng_write_four(column + tlng_least_int(first + i * own.row_step, last) * TLNG_RESIDENT_STRIDE,
+                      tlng_four_bytes(pieces[i]));
   } else {
     TLNG_UNROLL
     for (int i = 0; i < count; i++)

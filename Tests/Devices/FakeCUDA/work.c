@@ -99,11 +99,15 @@ int cuMemsetD8Async(uint64_t target, unsigned char value, size_t bytes, void *st
 
 /* Kernels. */
 
+static void check_emulator(tlne_device *emulator) {
+  const char *error = tlne_device_error(emulator);
+  if (error[0]) misuse("%s", error);
+}
+
 static void run(const char *kernel, unsigned groups, const void *arguments) {
   tlne_device *emulator = context(kernel)->emulator;
   tlne_launch(emulator, kernel, (int)groups, arguments);
-  const char *error = tlne_device_error(emulator);
-  if (error[0]) misuse("%s", error);
+  check_emulator(emulator);
 }
 
 static void check_launch(const unsigned sizes[7]) {
@@ -148,8 +152,7 @@ int cuLaunchCooperativeKernel(void *handle, unsigned grid_x, unsigned grid_y, un
   if (setting("FAKE_CUDA_TOGETHER", 1) > 1) return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
   tlne_device *emulator = context("cuLaunchCooperativeKernel")->emulator;
   tlne_launch_together(emulator, function->text, (int)grid_x, 0, shared_bytes, arguments[0]);
-  const char *error = tlne_device_error(emulator);
-  if (error[0]) misuse("%s", error);
+  check_emulator(emulator);
   return 0;
 }
 

@@ -74,7 +74,7 @@ struct GPUPlan {
       return launch(.hidden, parts(rows &* hidden, Self.threads))
     }
     if isTiled(rows, hidden, true) { return launch(.hiddenTiled, tiles(rows, hidden)) }
-    let panels = inputs <= 192 ? 1 : inputs < 384 ? 2 &+ inputs & 1 : parts(inputs, 192)
+    let panels = parts(inputs, Int(tlng_panel_length(tlng_int(inputs))))
     let rowsPerTile = 32 / (panels <= 2 ? panels : panels <= 4 ? 4 : 8)
     return launch(.hidden, parts(rows, rowsPerTile) &* parts(hidden, 32))
   }
