@@ -23,6 +23,8 @@
  *
  *   x            [rows][x_stride bytes] features, bytes or floats; for the dense kernels zero from `inputs`
  *                on, for the others anything up to the next multiple of 64
+ *   x_packed     [inputs / 6][capacity][6] the same features again, for dense kernels with packed_features;
+ *                or NULL
  *   w1, v1       [inputs][stride]     layers.0.weight transposed, and its momentum
  *   b1, vb1      [stride]
  *   w2, v2       [outputs][stride]
@@ -40,7 +42,7 @@
  *   d_logits     [outputs][capacity]
  *   target       [capacity]           log-probability of each sample's label
  *   d_h          [rows][stride]
- *   g1           [inputs][stride]     gradient of w1 so far; only for batches of several panels
+ *   g1           [inputs][stride]     gradient of w1 so far; only for larger batches (FeatureForm)
  */
 typedef struct tlnk_step {
   ptrdiff_t rows;      /* in these arrays */
@@ -51,6 +53,7 @@ typedef struct tlnk_step {
   ptrdiff_t capacity; /* rows rounded up to a multiple of 64 */
   ptrdiff_t x_stride; /* for the dense kernels a multiple of 64 */
   const void *x;
+  float *x_packed;
   const int32_t *labels;
   const float *byte_values; /* what each byte stands for: 256 values */
   float *w1, *b1, *w2, *b2;
@@ -73,8 +76,9 @@ typedef void (*tlnk_kernel)(const tlnk_step *step, ptrdiff_t first, ptrdiff_t la
  * that begin at multiples of 64. The dense kernels cannot do that. */
 typedef struct tlnk_hidden_kernels {
   tlnk_kernel forward;   /* h = max(x w1 + b1, 0), or panel_sums; items are samples */
-  tlnk_kernel transpose; /* present_t, if the update needs it; samples from a multiple of 16 */
-  tlnk_kernel update;    /* gradient and update of w1, v1; items are inputs */
+  tlnk_kernel transpose; /* present_t or x_packed, if the update needs it; samples from a multiple of 16 */
+  tlnk_kernel update;    /* gradient and update of w1, v1; items are inputs, for dense kernels from a
+                            multiple of 24 */
 } tlnk_hidden_kernels;
 
 /* Bytes as what they stand for, byte / 255. */
@@ -85,6 +89,7 @@ typedef struct tlnk_kernels {
   ptrdiff_t (*stride)(ptrdiff_t hidden); /* tlnk_step.stride */
   /* the first layer: bytes and floats of which many are zero, and floats of which few are */
   tlnk_hidden_kernels sparse_u8, sparse_f32, dense;
+  ptrdiff_t packed_features; /* how many features lie side by side in x_packed; 0 if dense has no use for it */
   tlnk_conversion to_floats; /* for dense */
   tlnk_kernel add_panels; /* h from panel_sums; items are samples */
   /* The inputs of a panel, except that the last may have fewer; 0 if the first layer's sums have none. */

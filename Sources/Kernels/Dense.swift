@@ -146,19 +146,21 @@ private func forEachDenseTile(_ step: UnsafePointer<tlnk_step>, _ body: (Int, In
   }
 }
 
-/// Calls with room for the sums of the widest and highest tile.
+/// Calls with room for the sums of two of the widest and highest tiles.
 @inline(__always)
-private func withDenseSums(_ body: (UnsafeMutablePointer<Float>) -> Void) {
-  var memory = (zeroSums(), zeroSums())
-  withUnsafeMutableBytes(of: &memory) { body($0.baseAddress!.assumingMemoryBound(to: Float.self)) }
+private func withDenseSums(
+  _ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+) {
+  var memory = (zeroSums(), zeroSums(), zeroSums(), zeroSums())
+  withUnsafeMutableBytes(of: &memory) {
+    let sums = $0.baseAddress!.assumingMemoryBound(to: Float.self)
+    body(sums, sums + 32 &* Lanes.count)
+  }
 }
 
-/// Computes the sums of a tile that is `width` wide, and calls with each row.
+/// Computes the sums of a tile that is `width` wide.
 @inline(__always)
-private func forEachRow(
-  _ panel: DensePanel, width: Int, _ sums: UnsafeMutablePointer<Float>,
-  _ body: (Int, UnsafeMutablePointer<Float>) -> Void
-) {
+private func denseTile(_ panel: DensePanel, width: Int, _ sums: UnsafeMutablePointer<Float>) {
   switch width / Lanes.count {
   case 1: densePanel(Tile1.self, panel, sums)
   #if TLN_AVX2
@@ -168,50 +170,69 @@ private func forEachRow(
     default: densePanel(Tile3.self, panel, sums)
   #endif
   }
-  for row in 0..<panel.rows { body(row, sums + row &* width) }
 }
 
 /// h = max(x w1 + b1, 0) for samples first ..< last.
 func denseForward(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
-  // So many samples at a time that their features stay in the second-level cache while all hidden units
-  // go by.
-  var start = first
-  while start < last {
-    let end = start &+ 128 < last ? start &+ 128 : last
-    withDenseSums { sums in
-      forEachDenseTile(step) { denseForward(step, sums, column: $0, width: $1, start, end) }
+  withPackedPanel { packed in
+    // So many samples at a time that their features stay in the second-level cache while all hidden units
+    // go by.
+    var start = first
+    while start < last {
+      let end = start &+ 128 < last ? start &+ 128 : last
+      withDenseSums { sums, _ in
+        forEachDenseTile(step) { denseForward(step, sums, packed, column: $0, width: $1, start, end) }
+      }
+      start = end
     }
-    start = end
   }
 }
 
 @inline(never)
 private func denseForward(
-  _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>, column: Int, width: Int,
-  _ first: Int, _ last: Int
+  _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>, _ packed: PackedPanel?,
+  column: Int, width: Int, _ first: Int, _ last: Int
 ) {
   let s = step.pointee
   let length = panelLength(s.inputs)
   let bias = UnsafePointer(s.b1!) + column
+  let tiles = (last &- first &+ denseRows &- 1) / denseRows
   var start = 0
   // A panel's weights stay in the first-level cache for all samples.
   while start < s.inputs {
     let end = start &+ length < s.inputs ? start &+ length : s.inputs
     let least = Lanes(repeating: end == s.inputs ? 0 : -.infinity)
+    let weights = UnsafePointer(s.w1!) + (start &* s.stride &+ column)
+    var panel = DensePanel(
+      a: s.row(first, as: Float.self) + start, aRow: s.x_stride / 4, aTerm: 1, b: weights,
+      bTerm: s.stride, terms: end &- start, rows: denseRows)
+    // After this panel comes the next one's weights, or those of the next tile's first.
+    var ahead = RowsAhead(
+      end < s.inputs ? weights + length &* s.stride : UnsafePointer(s.w1!) + (column &+ width),
+      stride: s.stride, count: end < s.inputs && s.inputs &- end < length ? s.inputs &- end : length,
+      times: tiles)
+    if let packed, tiles >= PackedPanel.worthwhileTiles {
+      packed.take(weights, stride: s.stride, terms: panel.terms, width: width)
+      (panel.b, panel.bTerm) = (UnsafePointer(packed.values), width)
+    }
     var sample = first
     while sample < last {
-      let panel = DensePanel(
-        a: s.row(sample, as: Float.self) + start, aRow: s.x_stride / 4, aTerm: 1,
-        b: UnsafePointer(s.w1!) + (start &* s.stride &+ column), bTerm: s.stride, terms: end &- start,
-        rows: last &- sample < denseRows ? last &- sample : denseRows)
-      forEachRow(panel, width: width, sums) { row, sums in
-        let h = s.h! + ((sample &+ row) &* s.stride &+ column)
+      if last &- sample < denseRows { panel.rows = last &- sample }
+      let h = s.h! + (sample &* s.stride &+ column)
+      if packed != nil {
+        ahead.ask()
+        for row in 0..<panel.rows { tlnk_prefetch_near(h + row &* s.stride) }
+      }
+      denseTile(panel, width: width, sums)
+      for row in 0..<panel.rows {
+        let h = h + row &* s.stride
         let before = start == 0 ? bias : UnsafePointer(h)
         forEachVector(width) {
-          let sum = Lanes(at: before + $0) + Lanes(at: sums + $0)
+          let sum = Lanes(at: before + $0) + Lanes(at: sums + (row &* width &+ $0))
           sum.replacing(with: 0, where: sum .< least).store(at: h + $0)
         }
       }
+      panel.a += denseRows &* panel.aRow
       sample &+= denseRows
     }
     start = end
@@ -227,60 +248,83 @@ private func forEachVector(_ width: Int, _ body: (Int) -> Void) {
   }
 }
 
-/// Gradient and update of w1 for inputs first ..< last. What is left of a panel before the next one begins
-/// stays in g1, which for these inputs is small enough for the second-level cache.
+/// Gradient and update of w1 for inputs first ..< last, which begin a tile.
 func denseUpdate(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
   let rows = step.pointee.rows
-  let length = panelLength(rows)
+  // Samples are taken so many panels at a time that their part of the factors stays in the second-level
+  // cache. What they leave stays in g1.
+  let length = panelLength(rows) &* (step.pointee.x_packed == nil ? 1 : packedPanelsAtOnce)
   var start = 0
   while start < rows {
     let end = start &+ length < rows ? start &+ length : rows
-    withDenseSums { sums in
-      forEachDenseTile(step) { denseUpdate(step, sums, column: $0, width: $1, first, last, start, end) }
+    withDenseSums { sums, panelSums in
+      forEachDenseTile(step) {
+        denseUpdate(step, sums, panelSums, column: $0, width: $1, first, last, start, end)
+      }
     }
     start = end
   }
 }
 
-/// The part of samples start ..< end.
+/// The part of samples start ..< end, which are whole panels.
 @inline(never)
 private func denseUpdate(
-  _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>, column: Int, width: Int,
-  _ first: Int, _ last: Int, _ start: Int, _ end: Int
+  _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>,
+  _ panelSums: UnsafeMutablePointer<Float>, column: Int, width: Int, _ first: Int, _ last: Int,
+  _ start: Int, _ end: Int
 ) {
   let s = step.pointee
+  let length = panelLength(s.rows)
   let isLast = end == s.rows
   let isPlain = isLast && isPlain(step)
   let minusRate = Lanes(repeating: s.minus_learning_rate)
   let momentum = Lanes(repeating: s.momentum)
   var input = first
-  // The panel's gradients stay in the first-level cache for all inputs.
   while input < last {
-    let panel = DensePanel(
-      a: s.row(start, as: Float.self) + input, aRow: 1, aTerm: s.x_stride / 4,
-      b: UnsafePointer(s.d_h!) + (start &* s.stride &+ column), bTerm: s.stride,
-      terms: end &- start, rows: last &- input < denseRows ? last &- input : denseRows)
+    let rows = last &- input < denseRows ? last &- input : denseRows
     let place = input &* s.stride &+ column
-    if isLast { prefetch(step, place, rows: panel.rows, width: width) }
-    forEachRow(panel, width: width, sums) { row, sums in
-      let place = place &+ row &* s.stride
-      let (w, v) = (s.w1! + place, s.v1! + place)
-      // The first panel has nothing before it.
-      let before = start > 0 ? UnsafePointer(s.g1! + place) : nil
-      let g = isLast ? sums : s.g1! + place
-      forEachVector(width) {
-        var sum = Lanes(at: sums + $0)
-        if let before { sum = Lanes(at: before + $0) + sum }
-        if isPlain {
-          updatePlain(sum, w + $0, v + $0, minusRate, momentum)
-        } else {
-          sum.store(at: g + $0)
+    if isLast { prefetch(step, place, rows: rows, width: width) }
+    var panelStart = start
+    while panelStart < end {
+      let panelEnd = panelStart &+ length < end ? panelStart &+ length : end
+      let (features, aTerm) = columns(s, input, firstRow: panelStart)
+      let panel = DensePanel(
+        a: features, aRow: 1, aTerm: aTerm, b: UnsafePointer(s.d_h!) + (panelStart &* s.stride &+ column),
+        bTerm: s.stride, terms: panelEnd &- panelStart, rows: rows)
+      denseTile(panel, width: width, panelStart == start ? sums : panelSums)
+      // Panels are added one after the other; the very first has nothing before it.
+      if panelStart > start {
+        forEachVector(rows &* width) { (Lanes(at: sums + $0) + Lanes(at: panelSums + $0)).store(at: sums + $0) }
+      } else if start > 0 {
+        for row in 0..<rows {
+          let (sums, before) = (sums + row &* width, s.g1! + (place &+ row &* s.stride))
+          forEachVector(width) { (Lanes(at: before + $0) + Lanes(at: sums + $0)).store(at: sums + $0) }
         }
       }
-      if isLast && !isPlain { update(g, w, v, count: width, step) }
+      panelStart = panelEnd
+    }
+    for row in 0..<rows {
+      let (sums, place) = (sums + row &* width, place &+ row &* s.stride)
+      let (w, v) = (s.w1! + place, s.v1! + place)
+      if isPlain {
+        forEachVector(width) { updatePlain(Lanes(at: sums + $0), w + $0, v + $0, minusRate, momentum) }
+      } else if isLast {
+        update(sums, w, v, count: width, step)
+      } else {
+        forEachVector(width) { Lanes(at: sums + $0).store(at: s.g1! + (place &+ $0)) }
+      }
     }
     input &+= denseRows
   }
+}
+
+/// Where the features from `input` on are, beginning with a row, and how far it is to the next row's.
+@inline(__always)
+private func columns(_ s: tlnk_step, _ input: Int, firstRow: Int) -> (UnsafePointer<Float>, Int) {
+  if let packed = s.x_packed {
+    return (UnsafePointer(packed) + (input &* s.capacity &+ firstRow &* denseRows), denseRows)
+  }
+  return (s.row(firstRow, as: Float.self) + input, s.x_stride / 4)
 }
 
 /// Asks for what the update of a tile reads and writes, which comes from far away.

@@ -33,19 +33,48 @@ enum HiddenUpdate<F: Feature>: TileKernel {
     var start = 0
     while start < rows {
       let end = start &+ length < rows ? start &+ length : rows
-      panel(tile, step, column, first, last, start, end)
+      panel(tile, step, column, first, last, start, end, isCut: length == rows && isCut(tile, rows: rows))
       start = end
     }
   }
 
+  /// Whether a panel's gradients are more than the first-level cache holds beside other things, so that
+  /// the samples had better be taken 64 at a time.
+  private static func isCut<T: Tile>(_ tile: T.Type, rows: Int) -> Bool {
+    T.isLarge && rows > 64
+  }
+
   /// Adds the sums over samples start ..< end to what earlier panels left in g1. The last panel's
-  /// samples are followed by the update.
-  @inline(never)
+  /// samples are followed by the update. If the only panel is cut, the chains wait in g1 in between, where
+  /// one group of features after the other takes the place of the first.
   private static func panel<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
-    _ start: Int, _ end: Int
+    _ start: Int, _ end: Int, isCut: Bool
   ) {
-    let place = Place(step, column, start, end)
+    if !isCut {
+      part(tile, Place(step, column, start, end, moved: 0), first, last, continues: false, closes: true)
+      return
+    }
+    var group = first
+    while group < last {
+      let groupEnd = group &+ 112 < last ? group &+ 112 : last
+      var partStart = start
+      while partStart < end {
+        let partEnd = partStart &+ 64 < end ? partStart &+ 64 : end
+        part(
+          tile, Place(step, column, partStart, partEnd, moved: group &- first), group, groupEnd,
+          continues: partStart > start, closes: partEnd == end)
+        partStart = partEnd
+      }
+      group = groupEnd
+    }
+  }
+
+  /// The part of a panel that `place` tells, whose chains begin or continue here.
+  @inline(never)
+  private static func part<T: Tile>(
+    _ tile: T.Type, _ place: Place, _ first: Int, _ last: Int, continues: Bool, closes: Bool
+  ) {
     var (memory, nextMemory) = (zeroSums(), zeroSums())
     withUnsafeMutableBytes(of: &memory) { memory in
       withUnsafeMutableBytes(of: &nextMemory) { nextMemory in
@@ -54,12 +83,17 @@ enum HiddenUpdate<F: Feature>: TileKernel {
         while input < last {
           if T.fitsTwice {
             pair(sums, nextSums, place, input)
-            place.finish(sums, input)
-            if input &+ 1 < last { place.finish(nextSums, input &+ 1) }
+            place.finish(sums, input, isFirst: place.start == 0)
+            if input &+ 1 < last { place.finish(nextSums, input &+ 1, isFirst: place.start == 0) }
             input &+= 2
           } else {
+            if continues { sums.load(place.gradient(input)) } else { sums.clear() }
             single(sums, place, input)
-            place.finish(sums, input)
+            if closes {
+              place.finish(sums, input, isFirst: continues || place.start == 0)
+            } else {
+              sums.store(at: place.gradient(input))
+            }
             input &+= 1
           }
         }
@@ -67,10 +101,9 @@ enum HiddenUpdate<F: Feature>: TileKernel {
     }
   }
 
-  /// The sums of one feature.
+  /// Continues the sums of one feature.
   @inline(__always)
   private static func single<T: Tile>(_ sums: Sums<T>, _ place: Place, _ input: Int) {
-    sums.clear()
     let present = place.present + input &* place.words
     let features = place.features + input &* MemoryLayout<F.Element>.stride
     place.forEachWord { word, wanted in
@@ -152,6 +185,8 @@ enum HiddenUpdate<F: Feature>: TileKernel {
 private struct Place {
   let step: UnsafePointer<tlnk_step>
   let column, start, end: Int
+  /// How many features before their own the sums wait.
+  let moved: Int
   /// Words in a row of `present`.
   let words: Int
   let present: UnsafeMutablePointer<UInt64>
@@ -166,7 +201,8 @@ private struct Place {
   let minusRate, momentum: Lanes
 
   @inline(__always)
-  init(_ step: UnsafePointer<tlnk_step>, _ column: Int, _ start: Int, _ end: Int) {
+  init(_ step: UnsafePointer<tlnk_step>, _ column: Int, _ start: Int, _ end: Int, moved: Int) {
+    self.moved = moved
     let s = step.pointee
     (self.step, self.column, self.start, self.end) = (step, column, start, end)
     words = s.capacity / 64
@@ -195,15 +231,21 @@ private struct Place {
     body(word, bits & lastBits)
   }
 
+  /// Where the sums of a feature wait.
+  @inline(__always)
+  func gradient(_ input: Int) -> UnsafeMutablePointer<Float> {
+    step.pointee.g1! + ((input &- moved) &* stride &+ column)
+  }
+
   /// Adds what earlier panels left, and keeps the sums for the next panel or updates the weights.
   @inline(__always)
-  func finish<T: Tile>(_ sums: Sums<T>, _ input: Int) {
-    let offset = input &* stride &+ column
-    if start > 0 { sums.add(step.pointee.g1! + offset) }
+  func finish<T: Tile>(_ sums: Sums<T>, _ input: Int, isFirst: Bool) {
+    if !isFirst { sums.add(gradient(input)) }
     if end < step.pointee.rows {
-      sums.store(at: step.pointee.g1! + offset)
+      sums.store(at: gradient(input))
       return
     }
+    let offset = input &* stride &+ column
     let (w, v) = (step.pointee.w1! + offset, step.pointee.v1! + offset)
     if updatesPlainly {
       T.forEachVector { updatePlain(Lanes(at: sums.memory + $0), w + $0, v + $0, minusRate, momentum) }

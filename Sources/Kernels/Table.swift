@@ -56,6 +56,8 @@ public import CKernels
         denseForward(step!, first: first, last: last)
       }
     }
+    out.pointee.dense.transpose = { _, _, _ in }
+    out.pointee.packed_features = packedFeatures
     out.pointee.dense.update = { step, first, last in
       if HiddenUpdate<Real>.isSequence(step!) {
         kernelsForAVX2().dense.update(step, first, last)
@@ -104,7 +106,7 @@ public import CKernels
           denseForward(step!, first: first, last: last)
         }
       }
-      dense.transpose = { _, _, _ in }
+      dense.transpose = { packFeatures($0!, first: $1, last: $2) }
       dense.update = { step, first, last in
         if HiddenUpdate<Real>.isSequence(step!) {
           forEachTile(HiddenUpdate<Real>.self, step!, first: first, last: last)
@@ -131,6 +133,7 @@ public import CKernels
         update: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) }),
       sparse_f32: sparse,
       dense: dense,
+      packed_features: packedFeatures,
       to_floats: { valuesOfBytes($0!, $1!, count: $2) },
       add_panels: { addPanels($0!, first: $1, last: $2) },
       panel_length: {

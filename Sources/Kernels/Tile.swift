@@ -12,6 +12,8 @@ protocol Tile {
   static var fitsTwice: Bool { get }
   /// The same for four.
   static var fitsFourTimes: Bool { get }
+  /// Whether the gradients of a hundred rows are more than a first-level cache holds beside other things.
+  static var isLarge: Bool { get }
   /// Calls with the offset of each vector, unrolled.
   static func forEachVector(_ body: (Int) -> Void)
 }
@@ -31,6 +33,17 @@ extension Tile {
   @inline(__always) static var fitsFourTimes: Bool {
     #if TLN_AVX512
       4 &* width &+ 3 &* Lanes.count <= 32 &* Lanes.count
+    #else
+      false
+    #endif
+  }
+}
+
+extension Tile {
+  /// Only the widest tile on AVX2.
+  @inline(__always) static var isLarge: Bool {
+    #if TLN_AVX2
+      width > 8 &* Lanes.count
     #else
       false
     #endif

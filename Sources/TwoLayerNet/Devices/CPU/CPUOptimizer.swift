@@ -13,6 +13,7 @@ final class CPUOptimizer: Job, Optimizer {
   private(set) var region = Region.samples
   private var source = Source.none
   private var sampleTasks = 1
+  private var threads = 1
   private var pace = Pace()
   /// With divided inputs: the batch of which the sums of panels are found, or have been.
   var begun: Batch?
@@ -37,10 +38,12 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   /// Inputs whose weights one task of the second region updates. Of sparse ones few, because no two tasks
-  /// take as long, and an even number, because the kernels take them in pairs; of a large network not so
-  /// few that there would be thousands of tasks.
+  /// take as long, and an even number, because the kernels take them in pairs, or all, if there is one
+  /// thread; of dense ones whole tiles; of a large network not so few that there would be thousands of tasks.
   private var inputsPerTask: Int {
-    max(workspace.form.isDense ? 112 : 28, roundedUp(engine.shape.input / 256, to: 2))
+    let inputs = engine.shape.input
+    if workspace.form.isDense { return max(120, roundedUp(inputs / 256, to: 24)) }
+    return threads == 1 ? inputs : max(28, roundedUp(inputs / 256, to: 2))
   }
 
   /// What is done with dense rows one after the other finds them in the cache if they are not too many.
@@ -104,7 +107,8 @@ final class CPUOptimizer: Job, Optimizer {
 
   /// Makes sure that the workspace holds batches of this size in this form.
   private func prepare(rows: Int, _ form: FeatureForm) throws(Failure) {
-    if workspace.fits(rows: rows, form) && (rows <= 192 || workspace.step.pointee.g1 != nil) { return }
+    let needsGradient = rows > form.rowsWithoutGradient
+    if workspace.fits(rows: rows, form) && (!needsGradient || workspace.step.pointee.g1 != nil) { return }
     workspace = try Workspace.make(
       engine.layout, rows: rows, form: form, training: true, division: division(rows: rows, form))
   }
@@ -119,7 +123,7 @@ final class CPUOptimizer: Job, Optimizer {
   private func step(rows: Int, next: Batch?) -> Float {
     describeStep(rows: rows)
     let useful = usefulThreads(rows: rows)
-    let threads = pace.isAlone ? 1 : useful
+    threads = pace.isAlone ? 1 : useful
     let begin = useful > 1 ? nanoseconds() : 0
     workspace.prepareLogits(engine.kernels)
     let loss: Float
@@ -128,7 +132,7 @@ final class CPUOptimizer: Job, Optimizer {
       let follows = !pace.isAlone && next.map { isDivided(rows: $0.rows) } == true
       loss = dividedStep(batch, next: follows ? next : nil)
     } else {
-      loss = sampledStep(rows: rows, threads: threads)
+      loss = sampledStep(rows: rows)
     }
     source = .none
     guard loss.isFinite else { return loss }
@@ -137,7 +141,7 @@ final class CPUOptimizer: Job, Optimizer {
     return loss
   }
 
-  private func sampledStep(rows: Int, threads: Int) -> Float {
+  private func sampledStep(rows: Int) -> Float {
     let wanted = workspace.form.isDense ? max(threads, min(rows / Self.denseRowsPerTask, 4096)) : threads
     sampleTasks = min(wanted, (rows &+ 15) / 16)
     run(.samples, tasks: sampleTasks, threads: threads)

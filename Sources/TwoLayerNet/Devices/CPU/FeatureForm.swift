@@ -7,6 +7,12 @@ import CKernels
 struct FeatureForm: Equatable {
   let source: FeatureType
   let isDense: Bool
+  /// How many features lie side by side where the update reads them; 0 if it reads them where they are.
+  let packedFeatures: Int
+  /// Larger batches need room for the gradient of the first layer's weights: they have several panels, or
+  /// more of them than kernels with packed features take at once; or the sparse kernels for fewer vector
+  /// registers take 64 samples at a time.
+  let rowsWithoutGradient: Int
 
   /// How the features lie in a workspace.
   var stored: FeatureType { isDense ? .f32 : source }
@@ -16,6 +22,9 @@ struct FeatureForm: Equatable {
     self.source = source
     let crossover = Self.crossover(source, hidden: hidden, lanes: kernels.lanes)
     isDense = kernels.dense.forward != nil && density >= crossover
+    // With few hidden units the features are not read often enough.
+    packedFeatures = isDense && hidden >= 64 ? kernels.packed_features : 0
+    rowsWithoutGradient = packedFeatures > 0 ? 5 * 192 : isDense || kernels.lanes == 16 ? 192 : 64
   }
 
   /// From which share of non-zero features on the dense kernels are faster, as measured. The widest vectors

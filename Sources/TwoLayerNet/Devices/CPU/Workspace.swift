@@ -85,6 +85,8 @@ final class Workspace {
     let present = form.isDense ? 0 : place(inputWords &* capacity &* 8)
     // For each of 64 features of a word.
     let presentT = training && !form.isDense ? place(inputWords &* capacity &* 8) : 0
+    let packs = training && form.packedFeatures > 0
+    let xPacked = packs ? place(capacity &* roundedUp(shape.input, to: form.packedFeatures) &* 4) : 0
     let nextRows = training ? place(capacity &* 8) : 0
     // The forward pass's sums are done with when the gradients begin.
     let dH = place(capacity &* stride &* 4)
@@ -94,7 +96,8 @@ final class Workspace {
     let secondStep = place(MemoryLayout<tlnk_step>.size)
     let secondX = division == nil ? 0 : place(capacity &* xStride &+ 256)
     let secondNextRows = division == nil ? 0 : place(capacity &* 8)
-    let g1 = training && rows > 192 ? place(shape.input &* stride &* 4) : 0
+    let needsGradient = training && rows > form.rowsWithoutGradient
+    let g1 = needsGradient ? place(shape.input &* stride &* 4) : 0
 
     let memory = try Buffer<UInt8>(zeroed: size)
     let base = UnsafeMutableRawPointer(memory.base)
@@ -128,7 +131,8 @@ final class Workspace {
     if training {
       step.present_t = (base + presentT).assumingMemoryBound(to: UInt64.self)
       step.d_h = floats(dH)
-      step.g1 = rows > 192 ? floats(g1) : nil
+      step.x_packed = packs ? floats(xPacked) : nil
+      step.g1 = needsGradient ? floats(g1) : nil
     }
     let place = (base + description).bindMemory(to: tlnk_step.self, capacity: 1)
     place.initialize(to: step)
