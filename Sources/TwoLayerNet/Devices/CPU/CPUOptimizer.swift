@@ -47,7 +47,7 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   /// What is done with dense rows one after the other finds them in the cache if they are not too many.
-  private static let denseRowsPerTask = 128
+  private static let denseRowsPerTask = 192
 
   private init(
     _ engine: CPUEngine, _ sgd: SGD, momentum: consuming CPUParameters, workspace: Workspace
