@@ -179,7 +179,7 @@ func denseForward(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
     // go by.
     var start = first
     while start < last {
-      let end = start &+ 192 < last ? start &+ 192 : last
+      let end = start &+ 96 < last ? start &+ 96 : last
       withDenseSums { sums, _ in
         forEachDenseTile(step) { denseForward(step, sums, packed, column: $0, width: $1, start, end) }
       }

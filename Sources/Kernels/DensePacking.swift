@@ -85,7 +85,7 @@ var packedFeatures: Int {
 }
 
 /// With x_packed the update takes so many panels of samples at once.
-@inline(__always) var packedPanelsAtOnce: Int { 5 }
+@inline(__always) var packedPanelsAtOnce: Int { 3 }
 
 /// x_packed for samples first ..< last.
 func packFeatures(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {

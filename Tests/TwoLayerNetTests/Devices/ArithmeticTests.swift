@@ -44,6 +44,9 @@ struct ArithmeticTests {
     // Few rows, most of whose features are not zero, in datasets that still count as sparse.
     Case(input: 387, hidden: 112, output: 11, batches: [3, 2], isBytes: true, density: 55),
     Case(input: 385, hidden: 100, output: 11, batches: [3, 2], density: 75),
+    // More gradients than a first-level cache holds, in one panel and in several; one and two wide tiles.
+    Case(input: 150, hidden: 90, output: 7, batches: [192, 130, 65, 193, 64], isBytes: true),
+    Case(input: 115, hidden: 200, output: 7, batches: [129, 191]),
   ]
 
   /// Every combination of very small sizes is another order of sums.
@@ -93,7 +96,7 @@ struct ArithmeticTests {
         (784, 100, 10, [100, 37, 1, 3]), (20, 12, 3, [4, 5, 8, 9]), (13, 17, 5, [250, 400, 7]),
         (385, 33, 12, [193, 6]), (200, 64, 10, [384, 20]), (50, 250, 26, [200, 16]),
         (30, 49, 4, [128, 3, 140]), (400, 65, 10, [20, 12, 2]), (64, 10, 10, [64, 1, 30]),
-        (11, 40, 10, [40]), (1, 20, 3, [9, 1]), (150, 3, 4, [50]),
+        (11, 40, 10, [40]), (1, 20, 3, [9, 1]), (150, 3, 4, [50]), (133, 70, 3, [1200, 961, 300]),
       ] {
         cases.append(
           Case(
@@ -104,6 +107,7 @@ struct ArithmeticTests {
     var sgd = ReferenceSGD()
     (sgd.dampening, sgd.weightDecay, sgd.maximize) = (0.1, 1e-3, true)
     cases.append(Case(input: 40, hidden: 30, output: 10, batches: [9, 200, 9], density: 100, sgd: sgd))
+    cases.append(Case(input: 40, hidden: 70, output: 10, batches: [970, 9], density: 100, sgd: sgd))
     return cases
   }()
 

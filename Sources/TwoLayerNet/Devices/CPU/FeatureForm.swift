@@ -23,8 +23,8 @@ struct FeatureForm: Equatable {
     let crossover = Self.crossover(source, hidden: hidden, lanes: kernels.lanes)
     isDense = kernels.dense.forward != nil && density >= crossover
     // With few hidden units the features are not read often enough.
-    packedFeatures = isDense && hidden >= 64 ? kernels.packed_features : 0
-    rowsWithoutGradient = packedFeatures > 0 ? 5 * 192 : isDense || kernels.lanes == 16 ? 192 : 64
+    packedFeatures = isDense && hidden >= 256 ? kernels.packed_features : 0
+    rowsWithoutGradient = packedFeatures > 0 ? 3 * 192 : isDense || kernels.lanes == 16 ? 192 : 64
   }
 
   /// From which share of non-zero features on the dense kernels are faster, as measured. The widest vectors
