@@ -283,18 +283,21 @@ private func denseUpdate(
   while input < last {
     let rows = last &- input < denseRows ? last &- input : denseRows
     let place = input &* s.stride &+ column
-    if isLast { prefetch(step, place, rows: rows, width: width) }
+    if isLast { prefetch(step, place &+ rowsAhead &* s.stride, rows: denseRows, width: width) }
     var panelStart = start
     while panelStart < end {
       let panelEnd = panelStart &+ length < end ? panelStart &+ length : end
       let (features, aTerm) = columns(s, input, firstRow: panelStart)
       let panel = DensePanel(
-        a: features, aRow: 1, aTerm: aTerm, b: UnsafePointer(s.d_h!) + (panelStart &* s.stride &+ column),
-        bTerm: s.stride, terms: panelEnd &- panelStart, rows: rows)
+        a: features, aRow: 1, aTerm: aTerm,
+        b: UnsafePointer(s.d_h!) + (panelStart &* s.stride &+ column), bTerm: s.stride,
+        terms: panelEnd &- panelStart, rows: rows)
       denseTile(panel, width: width, panelStart == start ? sums : panelSums)
       // Panels are added one after the other; the very first has nothing before it.
       if panelStart > start {
-        forEachVector(rows &* width) { (Lanes(at: sums + $0) + Lanes(at: panelSums + $0)).store(at: sums + $0) }
+        forEachVector(rows &* width) {
+          (Lanes(at: sums + $0) + Lanes(at: panelSums + $0)).store(at: sums + $0)
+        }
       } else if start > 0 {
         for row in 0..<rows {
           let (sums, before) = (sums + row &* width, s.g1! + (place &+ row &* s.stride))
@@ -326,6 +329,13 @@ private func columns(_ s: tlnk_step, _ input: Int, firstRow: Int) -> (UnsafePoin
   }
   return (s.row(firstRow, as: Float.self) + input, s.x_stride / 4)
 }
+
+/// How far ahead of a tile its weights are asked for: by a tile where tiles are small.
+#if TLN_AVX2
+  private var rowsAhead: Int { denseRows }
+#else
+  private var rowsAhead: Int { 0 }
+#endif
 
 /// Asks for what the update of a tile reads and writes, which comes from far away.
 @inline(__always)

@@ -33,7 +33,8 @@ enum HiddenUpdate<F: Feature>: TileKernel {
     var start = 0
     while start < rows {
       let end = start &+ length < rows ? start &+ length : rows
-      panel(tile, step, column, first, last, start, end, isCut: length == rows && isCut(tile, rows: rows))
+      let isCut = length == rows && isCut(tile, rows: rows)
+      panel(tile, step, column, first, last, start, end, isCut: isCut)
       start = end
     }
   }

@@ -107,8 +107,8 @@ final class CPUOptimizer: Job, Optimizer {
 
   /// Makes sure that the workspace holds batches of this size in this form.
   private func prepare(rows: Int, _ form: FeatureForm) throws(Failure) {
-    let needsGradient = rows > form.rowsWithoutGradient
-    if workspace.fits(rows: rows, form) && (!needsGradient || workspace.step.pointee.g1 != nil) { return }
+    let hasGradient = rows <= form.rowsWithoutGradient || workspace.step.pointee.g1 != nil
+    if workspace.fits(rows: rows, form) && hasGradient { return }
     workspace = try Workspace.make(
       engine.layout, rows: rows, form: form, training: true, division: division(rows: rows, form))
   }
