@@ -268,6 +268,9 @@ extension CPUOptimizer {
   /// hundred at a time are left to the hardware.
   private static let largestAskedRow = 4096
 
+  /// A larger batch, in bytes, would be gone again from that cache before its turn.
+  private static let largestAskedBatch = 1 << 20
+
   /// Rows of this batch are asked for so many rows before they are copied.
   private static let rowsAhead = 6
 
@@ -277,7 +280,9 @@ extension CPUOptimizer {
   }
 
   func asksForNextRows(_ batch: Batch) -> Bool {
-    batch.order.count > batch.rows && batch.dataset.rowByteCount <= Self.largestAskedRow
+    let bytes = batch.dataset.rowByteCount
+    return batch.order.count > batch.rows && bytes <= Self.largestAskedRow
+      && batch.rows <= Self.largestAskedBatch / bytes
   }
 
   private func prefetch(_ row: UnsafeRawPointer, bytes: Int) {
