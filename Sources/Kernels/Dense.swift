@@ -15,6 +15,13 @@ import CKernels
   private let widestDenseTile = 3
 #endif
 
+/// So many samples' features share the second-level cache with weights; whole tiles.
+#if TLN_AVX2
+  private var denseGroup: Int { 96 }
+#else
+  private var denseGroup: Int { 128 }
+#endif
+
 /// How many rows a tile has.
 let denseRows = Rows.width / Lanes.count
 
@@ -179,7 +186,7 @@ func denseForward(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
     // go by.
     var start = first
     while start < last {
-      let end = start &+ 96 < last ? start &+ 96 : last
+      let end = start &+ denseGroup < last ? start &+ denseGroup : last
       withDenseSums { sums, _ in
         forEachDenseTile(step) { denseForward(step, sums, packed, column: $0, width: $1, start, end) }
       }

@@ -47,7 +47,7 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   /// What is done with dense rows one after the other finds them in the cache if they are not too many.
-  private static let denseRowsPerTask = 192
+  private var denseRowsPerTask: Int { engine.kernels.lanes == 16 ? 128 : 192 }
 
   private init(
     _ engine: CPUEngine, _ sgd: SGD, momentum: consuming CPUParameters, workspace: Workspace
@@ -142,7 +142,7 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   private func sampledStep(rows: Int) -> Float {
-    let wanted = workspace.form.isDense ? max(threads, min(rows / Self.denseRowsPerTask, 4096)) : threads
+    let wanted = workspace.form.isDense ? max(threads, min(rows / denseRowsPerTask, 4096)) : threads
     sampleTasks = min(wanted, (rows &+ 15) / 16)
     run(.samples, tasks: sampleTasks, threads: threads)
     let loss = batchLoss
