@@ -23,8 +23,8 @@
  *
  *   x            [rows][x_stride bytes] features, bytes or floats; for the dense kernels zero from `inputs`
  *                on, for the others anything up to the next multiple of 64
- *   x_packed     [inputs / 6][capacity][6] the same features again, for dense kernels with packed_features;
- *                or NULL
+ *   x_packed     [inputs / packed_features][capacity][packed_features] the same again for dense kernels; or
+ *                NULL
  *   w1, v1       [inputs][stride]     layers.0.weight transposed, and its momentum
  *   b1, vb1      [stride]
  *   w2, v2       [outputs][stride]
@@ -42,7 +42,7 @@
  *   d_logits     [outputs][capacity]
  *   target       [capacity]           log-probability of each sample's label
  *   d_h          [rows][stride]
- *   g1           [inputs][stride]     gradient of w1 so far; only for larger batches (FeatureForm)
+ *   g1           [inputs][stride]     gradient of w1 so far; only for batches above rows_without_g1
  */
 typedef struct tlnk_step {
   ptrdiff_t rows;      /* in these arrays */
@@ -79,6 +79,7 @@ typedef struct tlnk_hidden_kernels {
   tlnk_kernel transpose; /* present_t or x_packed, if the update needs it; samples from a multiple of 16 */
   tlnk_kernel update;    /* gradient and update of w1, v1; items are inputs, for dense kernels from a
                             multiple of 24 */
+  ptrdiff_t rows_without_g1; /* the update of more needs g1 */
 } tlnk_hidden_kernels;
 
 /* Bytes as what they stand for, byte / 255. */
@@ -90,6 +91,7 @@ typedef struct tlnk_kernels {
   /* the first layer: bytes and floats of which many are zero, and floats of which few are */
   tlnk_hidden_kernels sparse_u8, sparse_f32, dense;
   ptrdiff_t packed_features; /* how many features lie side by side in x_packed; 0 if dense has no use for it */
+  ptrdiff_t packed_rows_without_g1; /* dense.rows_without_g1 where there is x_packed */
   tlnk_conversion to_floats; /* for dense */
   tlnk_kernel add_panels; /* h from panel_sums; items are samples */
   /* The inputs of a panel, except that the last may have fewer; 0 if the first layer's sums have none. */

@@ -3,6 +3,15 @@
 
 import CKernels
 
+/// The update of more rows needs g1, because it may take so many at a time: on AVX2 the bits of a word.
+var sparseRowsWithoutGradient: Int {
+  #if TLN_AVX2
+    64
+  #else
+    longestPanel
+  #endif
+}
+
 /// Gradient and update of w1 for inputs first ..< last.
 enum HiddenUpdate<F: Feature>: TileKernel {
   static func run<T: Tile>(
@@ -30,42 +39,34 @@ enum HiddenUpdate<F: Feature>: TileKernel {
   ) {
     let rows = step.pointee.rows
     let length = panelLength(rows)
+    if T.isLarge && length == rows && rows > sparseRowsWithoutGradient {
+      cutPanel(tile, step, column, first, last)
+      return
+    }
     var start = 0
     while start < rows {
       let end = start &+ length < rows ? start &+ length : rows
-      let isCut = length == rows && isCut(tile, rows: rows)
-      panel(tile, step, column, first, last, start, end, isCut: isCut)
+      part(tile, Place(step, column, start, end, moved: 0), first, last, continues: false, closes: true)
       start = end
     }
   }
 
-  /// Whether a panel's gradients are more than the first-level cache holds beside other things, so that
-  /// the samples had better be taken 64 at a time.
-  private static func isCut<T: Tile>(_ tile: T.Type, rows: Int) -> Bool {
-    T.isLarge && rows > 64
-  }
-
-  /// Adds the sums over samples start ..< end to what earlier panels left in g1. The last panel's
-  /// samples are followed by the update. If the only panel is cut, the chains wait in g1 in between, where
-  /// one group of features after the other takes the place of the first.
-  private static func panel<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
-    _ start: Int, _ end: Int, isCut: Bool
+  /// The only panel, if its gradients are more than the first-level cache holds beside other things. Between
+  /// the parts the chains wait in g1, where one group of features after the other takes the first one's place.
+  private static func cutPanel<T: Tile>(
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int
   ) {
-    if !isCut {
-      part(tile, Place(step, column, start, end, moved: 0), first, last, continues: false, closes: true)
-      return
-    }
+    let (rows, length) = (step.pointee.rows, sparseRowsWithoutGradient)
     var group = first
     while group < last {
       let groupEnd = group &+ 112 < last ? group &+ 112 : last
-      var partStart = start
-      while partStart < end {
-        let partEnd = partStart &+ 64 < end ? partStart &+ 64 : end
+      var start = 0
+      while start < rows {
+        let end = start &+ length < rows ? start &+ length : rows
         part(
-          tile, Place(step, column, partStart, partEnd, moved: group &- first), group, groupEnd,
-          continues: partStart > start, closes: partEnd == end)
-        partStart = partEnd
+          tile, Place(step, column, start, end, moved: group &- first), group, groupEnd,
+          continues: start > 0, closes: end == rows)
+        start = end
       }
       group = groupEnd
     }

@@ -9,10 +9,13 @@
 //   dots        some products one by one, then in lanes (see DotOrder), the bias at the end
 // Which one depends on the sizes. Where it says "columns", the vectors of a kernel run along N.
 
+/// A panel never has more terms.
+@inline(__always) var longestPanel: Int { 192 }
+
 /// The length of the panels into which a sum of `count` terms is cut. The last one may be shorter.
 @inline(__always)
 func panelLength(_ count: Int) -> Int {
-  count <= 192 ? count : count < 384 ? count / 2 : 192
+  count <= longestPanel ? count : count < 2 &* longestPanel ? count / 2 : longestPanel
 }
 
 /// Into how many it is cut.

@@ -40,6 +40,8 @@ public import CKernels
         forEachTile(OutputUpdate.self, step!, first: first, last: last)
       }
     }
+    // These take no samples apart; those for floats are AVX2's, which do.
+    out.pointee.sparse_u8.rows_without_g1 = longestPanel
     out.pointee.sparse_u8.update = { step, first, last in
       if HiddenUpdate<Byte>.isSequence(step!) {
         kernelsForAVX2().sparse_u8.update(step, first, last)
@@ -94,7 +96,8 @@ public import CKernels
         if isDots(step!) { findPresent(Real.self, step!, first: first, last: last) }
         transposePresent(step!, first: first, last: last)
       },
-      update: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) })
+      update: { forEachTile(HiddenUpdate<Real>.self, $0!, first: $1, last: $2) },
+      rows_without_g1: sparseRowsWithoutGradient)
     var dense = tlnk_hidden_kernels()
     #if TLN_AVX2 || arch(arm64)
       dense.forward = { step, first, last in
@@ -106,6 +109,7 @@ public import CKernels
           denseForward(step!, first: first, last: last)
         }
       }
+      dense.rows_without_g1 = longestPanel
       dense.transpose = { packFeatures($0!, first: $1, last: $2) }
       dense.update = { step, first, last in
         if HiddenUpdate<Real>.isSequence(step!) {
@@ -130,10 +134,12 @@ public import CKernels
           if isDots(step!) { findPresent(Byte.self, step!, first: first, last: last) }
           transposePresent(step!, first: first, last: last)
         },
-        update: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) }),
+        update: { forEachTile(HiddenUpdate<Byte>.self, $0!, first: $1, last: $2) },
+        rows_without_g1: sparseRowsWithoutGradient),
       sparse_f32: sparse,
       dense: dense,
       packed_features: packedFeatures,
+      packed_rows_without_g1: packedPanelsAtOnce &* longestPanel,
       to_floats: { valuesOfBytes($0!, $1!, count: $2) },
       add_panels: { addPanels($0!, first: $1, last: $2) },
       panel_length: {

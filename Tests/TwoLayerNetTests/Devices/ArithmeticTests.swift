@@ -97,6 +97,7 @@ struct ArithmeticTests {
         (385, 33, 12, [193, 6]), (200, 64, 10, [384, 20]), (50, 250, 26, [200, 16]),
         (30, 49, 4, [128, 3, 140]), (400, 65, 10, [20, 12, 2]), (64, 10, 10, [64, 1, 30]),
         (11, 40, 10, [40]), (1, 20, 3, [9, 1]), (150, 3, 4, [50]), (133, 70, 3, [1200, 961, 300]),
+        (133, 260, 3, [1200, 577, 300, 100, 2]),
       ] {
         cases.append(
           Case(
@@ -107,7 +108,10 @@ struct ArithmeticTests {
     var sgd = ReferenceSGD()
     (sgd.dampening, sgd.weightDecay, sgd.maximize) = (0.1, 1e-3, true)
     cases.append(Case(input: 40, hidden: 30, output: 10, batches: [9, 200, 9], density: 100, sgd: sgd))
-    cases.append(Case(input: 40, hidden: 70, output: 10, batches: [970, 9], density: 100, sgd: sgd))
+    for hidden in [70, 270] {
+      cases.append(
+        Case(input: 40, hidden: hidden, output: 10, batches: [970, 9], density: 100, sgd: sgd))
+    }
     return cases
   }()
 

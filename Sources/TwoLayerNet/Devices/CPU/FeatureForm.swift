@@ -9,10 +9,8 @@ struct FeatureForm: Equatable {
   let isDense: Bool
   /// How many features lie side by side where the update reads them; 0 if it reads them where they are.
   let packedFeatures: Int
-  /// Larger batches need room for the gradient of the first layer's weights: they have several panels, or
-  /// more of them than kernels with packed features take at once; or the sparse kernels for fewer vector
-  /// registers take 64 samples at a time.
-  let rowsWithoutGradient: Int
+  /// Larger batches need room for the gradient of the first layer's weights.
+  private(set) var rowsWithoutGradient = 0
 
   /// How the features lie in a workspace.
   var stored: FeatureType { isDense ? .f32 : source }
@@ -24,7 +22,8 @@ struct FeatureForm: Equatable {
     isDense = kernels.dense.forward != nil && density >= crossover
     // With few hidden units the features are not read often enough.
     packedFeatures = isDense && hidden >= 256 ? kernels.packed_features : 0
-    rowsWithoutGradient = packedFeatures > 0 ? 3 * 192 : isDense || kernels.lanes == 16 ? 192 : 64
+    rowsWithoutGradient =
+      packedFeatures > 0 ? kernels.packed_rows_without_g1 : self.kernels(kernels).rows_without_g1
   }
 
   /// From which share of non-zero features on the dense kernels are faster, as measured. The widest vectors
