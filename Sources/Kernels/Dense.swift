@@ -19,7 +19,7 @@ import CKernels
 #if TLN_AVX2
   private var denseGroup: Int { 96 }
 #else
-  private var denseGroup: Int { 128 }
+  private var denseGroup: Int { 256 }
 #endif
 
 /// How many rows a tile has.

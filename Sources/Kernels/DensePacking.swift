@@ -77,7 +77,7 @@ struct RowsAhead {
 
 /// How many features lie side by side in x_packed: those of a tile. 0 if these kernels read x.
 var packedFeatures: Int {
-  #if TLN_AVX2
+  #if TLN_AVX2 || TLN_AVX512
     denseRows
   #else
     0
@@ -97,9 +97,13 @@ func packFeatures(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
       let features = UnsafeRawPointer(s.row(sample, as: Float.self) + input)
       let target = UnsafeMutableRawPointer(packed + (input &* s.capacity &+ sample &* denseRows))
       // Not a float more: the next sample's may be written by another thread.
-      target.storeBytes(of: features.loadUnaligned(as: SIMD4<Float>.self), as: SIMD4<Float>.self)
-      (target + 16).storeBytes(
-        of: (features + 16).loadUnaligned(as: SIMD2<Float>.self), as: SIMD2<Float>.self)
+      #if TLN_AVX512
+        target.storeBytes(of: features.loadUnaligned(as: SIMD8<Float>.self), as: SIMD8<Float>.self)
+      #else
+        target.storeBytes(of: features.loadUnaligned(as: SIMD4<Float>.self), as: SIMD4<Float>.self)
+        (target + 16).storeBytes(
+          of: (features + 16).loadUnaligned(as: SIMD2<Float>.self), as: SIMD2<Float>.self)
+      #endif
     }
     input &+= denseRows
   }

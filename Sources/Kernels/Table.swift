@@ -58,7 +58,7 @@ public import CKernels
         denseForward(step!, first: first, last: last)
       }
     }
-    out.pointee.dense.transpose = { _, _, _ in }
+    out.pointee.dense.transpose = { packFeatures($0!, first: $1, last: $2) }
     out.pointee.packed_features = packedFeatures
     out.pointee.dense.update = { step, first, last in
       if HiddenUpdate<Real>.isSequence(step!) {

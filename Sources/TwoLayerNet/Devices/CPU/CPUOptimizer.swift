@@ -47,7 +47,7 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   /// What is done with dense rows one after the other finds them in the cache if they are not too many.
-  private var denseRowsPerTask: Int { engine.kernels.lanes == 16 ? 128 : 192 }
+  private var denseRowsPerTask: Int { engine.kernels.lanes < 16 ? 192 : 256 }
 
   private init(
     _ engine: CPUEngine, _ sgd: SGD, momentum: consuming CPUParameters, workspace: Workspace

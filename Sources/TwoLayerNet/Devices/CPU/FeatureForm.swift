@@ -20,8 +20,9 @@ struct FeatureForm: Equatable {
     self.source = source
     let crossover = Self.crossover(source, hidden: hidden, lanes: kernels.lanes)
     isDense = kernels.dense.forward != nil && density >= crossover
-    // With few hidden units the features are not read often enough.
-    packedFeatures = isDense && hidden >= 256 ? kernels.packed_features : 0
+    // With few hidden units the features are not read often enough, which is once for each tile.
+    let worthwhile = kernels.lanes < 16 ? 256 : 1024
+    packedFeatures = isDense && hidden >= worthwhile ? kernels.packed_features : 0
     rowsWithoutGradient =
       packedFeatures > 0 ? kernels.packed_rows_without_g1 : self.kernels(kernels).rows_without_g1
   }
