@@ -221,4 +221,25 @@ static inline void tlnk_transpose_bits_16(const uint64_t *in, uint16_t *out, ptr
 #endif
 }
 
+#if defined(__AVX2__)
+/* The same for 32 words: both halves of each vector are 16 of them. */
+static inline void tlnk_transpose_bits_32(const uint64_t *in, uint32_t *out, ptrdiff_t out_stride) {
+  __m256i v[8], t[8];
+  for (int r = 0; r < 8; r++)
+    v[r] = _mm256_loadu2_m128i((const __m128i *)(in + 16 + 2 * r), (const __m128i *)(in + 2 * r));
+  for (int round = 0; round < 4; round++) {
+    for (int r = 0; r < 4; r++) {
+      t[2 * r] = _mm256_unpacklo_epi8(v[r], v[r + 4]);
+      t[2 * r + 1] = _mm256_unpackhi_epi8(v[r], v[r + 4]);
+    }
+    for (int r = 0; r < 8; r++) v[r] = t[r];
+  }
+  for (int byte = 0; byte < 8; byte++)
+    for (int bit = 7; bit >= 0; bit--) {
+      out[(8 * byte + bit) * out_stride] = (uint32_t)_mm256_movemask_epi8(v[byte]);
+      v[byte] = _mm256_add_epi8(v[byte], v[byte]);
+    }
+}
+#endif
+
 #endif

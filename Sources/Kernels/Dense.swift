@@ -181,6 +181,10 @@ private func denseTile(_ panel: DensePanel, width: Int, _ sums: UnsafeMutablePoi
 
 /// h = max(x w1 + b1, 0) for samples first ..< last.
 func denseForward(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
+  let inputs = step.pointee.inputs
+  // Each tile of hidden units goes through all features; or, where those are many more than hidden units,
+  // panel by panel, so that not all features leave the cache before the next tile.
+  let inputsAtOnce = inputs > 8 &* step.pointee.stride ? panelLength(inputs) : inputs
   withPackedPanel { packed in
     // So many samples at a time that their features stay in the second-level cache while all hidden units
     // go by.
@@ -188,36 +192,44 @@ func denseForward(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
     while start < last {
       let end = start &+ denseGroup < last ? start &+ denseGroup : last
       withDenseSums { sums, _ in
-        forEachDenseTile(step) { denseForward(step, sums, packed, column: $0, width: $1, start, end) }
+        var input = 0
+        while input < inputs {
+          let inputEnd = input &+ inputsAtOnce < inputs ? input &+ inputsAtOnce : inputs
+          forEachDenseTile(step) {
+            denseForward(step, sums, packed, column: $0, width: $1, start, end, inputs: input, inputEnd)
+          }
+          input = inputEnd
+        }
       }
       start = end
     }
   }
 }
 
+/// The part of inputs firstInput ..< lastInput, which are whole panels.
 @inline(never)
 private func denseForward(
   _ step: UnsafePointer<tlnk_step>, _ sums: UnsafeMutablePointer<Float>, _ packed: PackedPanel?,
-  column: Int, width: Int, _ first: Int, _ last: Int
+  column: Int, width: Int, _ first: Int, _ last: Int, inputs firstInput: Int, _ lastInput: Int
 ) {
   let s = step.pointee
   let length = panelLength(s.inputs)
   let bias = UnsafePointer(s.b1!) + column
   let tiles = (last &- first &+ denseRows &- 1) / denseRows
-  var start = 0
+  var start = firstInput
   // A panel's weights stay in the first-level cache for all samples.
-  while start < s.inputs {
-    let end = start &+ length < s.inputs ? start &+ length : s.inputs
+  while start < lastInput {
+    let end = start &+ length < lastInput ? start &+ length : lastInput
     let least = Lanes(repeating: end == s.inputs ? 0 : -.infinity)
     let weights = UnsafePointer(s.w1!) + (start &* s.stride &+ column)
     var panel = DensePanel(
       a: s.row(first, as: Float.self) + start, aRow: s.x_stride / 4, aTerm: 1, b: weights,
       bTerm: s.stride, terms: end &- start, rows: denseRows)
     // After this panel comes the next one's weights, or those of the next tile's first.
+    let next = end < lastInput ? end : firstInput
     var ahead = RowsAhead(
-      end < s.inputs ? weights + length &* s.stride : UnsafePointer(s.w1!) + (column &+ width),
-      stride: s.stride, count: end < s.inputs && s.inputs &- end < length ? s.inputs &- end : length,
-      times: tiles)
+      UnsafePointer(s.w1!) + (next &* s.stride &+ (end < lastInput ? column : column &+ width)),
+      stride: s.stride, count: next &+ length < lastInput ? length : lastInput &- next, times: tiles)
     if let packed, tiles >= PackedPanel.worthwhileTiles {
       packed.take(weights, stride: s.stride, terms: panel.terms, width: width)
       (panel.b, panel.bTerm) = (UnsafePointer(packed.values), width)

@@ -97,12 +97,12 @@ func packFeatures(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
       let features = UnsafeRawPointer(s.row(sample, as: Float.self) + input)
       let target = UnsafeMutableRawPointer(packed + (input &* s.capacity &+ sample &* denseRows))
       // Not a float more: the next sample's may be written by another thread.
-      #if TLN_AVX512
-        target.storeBytes(of: features.loadUnaligned(as: SIMD8<Float>.self), as: SIMD8<Float>.self)
-      #else
+      #if TLN_AVX2
         target.storeBytes(of: features.loadUnaligned(as: SIMD4<Float>.self), as: SIMD4<Float>.self)
         (target + 16).storeBytes(
           of: (features + 16).loadUnaligned(as: SIMD2<Float>.self), as: SIMD2<Float>.self)
+      #else
+        target.storeBytes(of: features.loadUnaligned(as: SIMD8<Float>.self), as: SIMD8<Float>.self)
       #endif
     }
     input &+= denseRows

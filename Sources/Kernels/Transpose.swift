@@ -40,20 +40,28 @@ func findPresent<F: Feature>(
 func transposePresent(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
   let (samples, inputs) = block(step, first, last)
   let capacity = step.pointee.capacity
-  let columns = UnsafeMutableRawPointer(step.pointee.present_t!).assumingMemoryBound(to: UInt16.self)
-  let spacing = capacity / 16
+  let columns = UnsafeMutableRawPointer(step.pointee.present_t!)
   var input = inputs.lowerBound
   var words = step.pointee.present! + input / 64 &* capacity
   while input < inputs.upperBound {
-    var sample = samples.lowerBound
-    while sample < samples.upperBound {
-      var index = samples.upperBound
-      while index < sample &+ 16 {
-        words[index] = 0
-        index &+= 1
-      }
-      tlnk_transpose_bits_16(
-        words + sample, columns + (input &* spacing &+ sample / 16), spacing)
+    var sample = samples.upperBound
+    while sample & 15 != 0 {
+      words[sample] = 0
+      sample &+= 1
+    }
+    let end = sample
+    sample = samples.lowerBound
+    while sample < end {
+      let target = columns + (input &* capacity &+ sample) / 8
+      #if TLN_AVX2
+        if sample & 31 == 0 && end &- sample >= 32 {
+          tlnk_transpose_bits_32(
+            words + sample, target.assumingMemoryBound(to: UInt32.self), capacity / 32)
+          sample &+= 32
+          continue
+        }
+      #endif
+      tlnk_transpose_bits_16(words + sample, target.assumingMemoryBound(to: UInt16.self), capacity / 16)
       sample &+= 16
     }
     input &+= 64

@@ -241,7 +241,10 @@ extension CPUOptimizer {
       for row in first..<last {
         let index = Int(order[row])
         let soon = row &+ Self.rowsAhead
-        if soon < last && areSmall { prefetch(features + Int(order[soon]) &* stride, bytes: rowBytes) }
+        if soon < last && areSmall {
+          tlnk_prefetch_near(labels + Int(order[soon]))
+          prefetch(features + Int(order[soon]) &* stride, bytes: rowBytes)
+        }
         workspace.gather(features + index &* stride, into: row, kernels)
         batchLabels[row] = labels[index]
         guard asks else { continue }
