@@ -5,6 +5,8 @@ import CKernels
 
 /// h for samples first ..< last, or `panel_sums` for inputs first ..< last. Needs `present`.
 enum HiddenForward<F: Feature>: TileKernel {
+  @inline(__always) static var usesHalves: Bool { true }
+
   static func run<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {

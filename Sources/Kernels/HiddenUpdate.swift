@@ -14,6 +14,8 @@ var sparseRowsWithoutGradient: Int {
 
 /// Gradient and update of w1 for inputs first ..< last.
 enum HiddenUpdate<F: Feature>: TileKernel {
+  @inline(__always) static var usesHalves: Bool { true }
+
   static func run<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
@@ -136,13 +138,19 @@ enum HiddenUpdate<F: Feature>: TileKernel {
         let sample = word &* 64 &+ mask.trailingZeroBitCount
         mask &= mask &- 1
         let feature = (features + sample &* place.rowStride).assumingMemoryBound(to: F.Element.self)
-        let x = Lanes(repeating: F.value(feature[0], place.byteValues))
-        let nextX = Lanes(repeating: F.value(feature[1], place.byteValues))
+        let values = (F.value(feature[0], place.byteValues), F.value(feature[1], place.byteValues))
         let row = place.gradients + sample &* place.stride
+        let (x, nextX) = (Lanes(repeating: values.0), Lanes(repeating: values.1))
         T.forEachVector {
           let gradient = Lanes(at: row + $0)
           fma(x, gradient, Lanes(at: sums.memory + $0)).store(at: sums.memory + $0)
           fma(nextX, gradient, Lanes(at: nextSums.memory + $0)).store(at: nextSums.memory + $0)
+        }
+        T.forHalf {
+          let (x, nextX) = (HalfLanes(repeating: values.0), HalfLanes(repeating: values.1))
+          let gradient = HalfLanes(at: row + $0)
+          fma(x, gradient, HalfLanes(at: sums.half)).store(at: sums.half)
+          fma(nextX, gradient, HalfLanes(at: nextSums.half)).store(at: nextSums.half)
         }
       }
     }
@@ -200,7 +208,7 @@ private struct Place {
   let firstWord, lastWord: Int
   let firstBits, lastBits: UInt64
   let updatesPlainly: Bool
-  let minusRate, momentum: Lanes
+  let minusRate, momentum: Float
 
   @inline(__always)
   init(_ step: UnsafePointer<tlnk_step>, _ column: Int, _ start: Int, _ end: Int, moved: Int) {
@@ -217,7 +225,7 @@ private struct Place {
     firstBits = ~lowBits(start & 63)
     lastBits = lowBits(end &- lastWord &* 64)
     updatesPlainly = isPlain(step)
-    (minusRate, momentum) = (Lanes(repeating: s.minus_learning_rate), Lanes(repeating: s.momentum))
+    (minusRate, momentum) = (s.minus_learning_rate, s.momentum)
   }
 
   /// Calls for each word that the panel touches, and the bits of it that belong to the panel.
@@ -250,14 +258,23 @@ private struct Place {
     let offset = input &* stride &+ column
     let (w, v) = (step.pointee.w1! + offset, step.pointee.v1! + offset)
     if updatesPlainly {
-      T.forEachVector { updatePlain(Lanes(at: sums.memory + $0), w + $0, v + $0, minusRate, momentum) }
+      T.forEachVector {
+        updatePlain(
+          Lanes(at: sums.memory + $0), w + $0, v + $0, Lanes(repeating: minusRate),
+          Lanes(repeating: momentum))
+      }
+      T.forHalf {
+        updatePlain(
+          HalfLanes(at: sums.half), w + $0, v + $0, HalfLanes(repeating: minusRate),
+          HalfLanes(repeating: momentum))
+      }
     } else {
       // A copy, so that the sums themselves can stay in registers.
       var copy = zeroSums()
       withUnsafeMutableBytes(of: &copy) {
-        let copied = Sums<T>($0)
-        copied.load(sums.memory)
-        update(copied.memory, w, v, count: T.width, step)
+        let gradient = $0.baseAddress!.assumingMemoryBound(to: Float.self)
+        sums.store(at: gradient)
+        update(gradient, w, v, count: T.width, step)
       }
     }
   }

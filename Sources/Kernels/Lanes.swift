@@ -9,6 +9,8 @@
   typealias Lanes = SIMD16<Float>
   typealias Words = SIMD16<UInt32>
   typealias Integers = SIMD16<Int32>
+  /// Processors that take two passes for a vector take one for this.
+  typealias HalfLanes = SIMD8<Float>
 #elseif TLN_AVX2
   typealias Lanes = SIMD8<Float>
   typealias Words = SIMD8<UInt32>
@@ -17,6 +19,14 @@
   typealias Lanes = SIMD4<Float>
   typealias Words = SIMD4<UInt32>
   typealias Integers = SIMD4<Int32>
+#endif
+
+#if TLN_AVX512
+  @inline(__always)
+  func fma(_ a: HalfLanes, _ b: HalfLanes, _ c: HalfLanes) -> HalfLanes { c.addingProduct(a, b) }
+#else
+  /// No tile has a half.
+  typealias HalfLanes = Lanes
 #endif
 
 #if TLN_AVX512 || TLN_AVX2 || arch(arm64)
@@ -62,19 +72,21 @@
   }
 #endif
 
-extension Lanes {
-  @inline(__always)
-  static var count: Int { scalarCount }
-
+extension SIMD where Scalar == Float {
   @inline(__always)
   init(at pointer: UnsafePointer<Float>) {
-    self = UnsafeRawPointer(pointer).loadUnaligned(as: Lanes.self)
+    self = UnsafeRawPointer(pointer).loadUnaligned(as: Self.self)
   }
 
   @inline(__always)
   func store(at pointer: UnsafeMutablePointer<Float>) {
-    UnsafeMutableRawPointer(pointer).storeBytes(of: self, as: Lanes.self)
+    UnsafeMutableRawPointer(pointer).storeBytes(of: self, as: Self.self)
   }
+}
+
+extension Lanes {
+  @inline(__always)
+  static var count: Int { scalarCount }
 
   /// -self, also of zeros. (The standard library's minus sign subtracts from 0, which is +0 for +0.)
   @inline(__always)

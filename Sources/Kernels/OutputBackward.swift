@@ -103,29 +103,33 @@ enum OutputUpdate: TileKernel {
   static func run<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
-    let (rows, stride) = (step.pointee.rows, step.pointee.stride)
-    let panel = panelLength(rows)
-    var memory = zeroSums()
-    withUnsafeMutableBytes(of: &memory) {
-      let gradient = Sums<T>($0).memory
-      for output in first..<last {
-        #if TLN_AVX512
-          let isSequence = avx512HasSequences
-        #else
-          let isSequence = isSequence(step)
-        #endif
-        if isSequence {
-          sequence(step, column, T.width, output, gradient)
-        } else {
-          var start = 0
-          while start < rows {
-            let end = start &+ panel < rows ? start &+ panel : rows
-            panelSum(tile, step, column, output, start, end, gradient)
-            start = end
+    var (memory, nextMemory) = (zeroSums(), zeroSums())
+    withUnsafeMutableBytes(of: &memory) { memory in
+      withUnsafeMutableBytes(of: &nextMemory) { nextMemory in
+        let (gradient, nextGradient) = (Sums<T>(memory).memory, Sums<T>(nextMemory).memory)
+        var output = first
+        while output < last {
+          #if TLN_AVX512
+            let isSequence = avx512HasSequences
+          #else
+            let isSequence = isSequence(step)
+          #endif
+          let place = Place(step, column, output)
+          if isSequence {
+            sequence(step, column, T.width, output, gradient)
+          } else if T.fitsTwice {
+            // An output that has no next one is computed twice.
+            let hasNext = output &+ 1 < last
+            let next = hasNext ? Place(step, column, output &+ 1) : place
+            panels(tile, place, next.factors, gradient, nextGradient)
+            if hasNext { next.updateWeights(nextGradient, width: T.width) }
+            output &+= hasNext ? 1 : 0
+          } else {
+            panels(tile, place, gradient)
           }
+          place.updateWeights(gradient, width: T.width)
+          output &+= 1
         }
-        let offset = output &* stride &+ column
-        update(gradient, step.pointee.w2! + offset, step.pointee.v2! + offset, count: T.width, step)
       }
     }
   }
@@ -140,21 +144,49 @@ enum OutputUpdate: TileKernel {
     private static var avx512HasSequences: Bool { false }
   #endif
 
-  /// Adds the sum over samples start ..< end to `gradient`, which the first panel fills.
+  /// The gradients of an output's weights.
   @inline(never)
-  private static func panelSum<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ output: Int, _ start: Int,
-    _ end: Int, _ gradient: UnsafeMutablePointer<Float>
+  private static func panels<T: Tile>(
+    _ tile: T.Type, _ place: Place, _ gradient: UnsafeMutablePointer<Float>
   ) {
-    let stride = step.pointee.stride
-    let factors = step.pointee.d_logits! + output &* step.pointee.capacity
-    let h = UnsafePointer(step.pointee.h!) + column
     var memory = zeroSums()
     withUnsafeMutableBytes(of: &memory) {
       let sums = Sums<T>($0)
-      for sample in start..<end { sums.addProduct(factors[sample], h + sample &* stride) }
-      if start > 0 { sums.add(gradient) }
-      sums.store(at: gradient)
+      place.forEachPanel { start, end in
+        sums.clear()
+        for sample in start..<end { sums.addProduct(place.factors[sample], place.h(sample)) }
+        if start > 0 { sums.add(gradient) }
+        sums.store(at: gradient)
+      }
+    }
+  }
+
+  /// The same for two outputs, which share what is loaded of h.
+  @inline(never)
+  private static func panels<T: Tile>(
+    _ tile: T.Type, _ place: Place, _ nextFactors: UnsafePointer<Float>,
+    _ gradient: UnsafeMutablePointer<Float>, _ nextGradient: UnsafeMutablePointer<Float>
+  ) {
+    var (memory, nextMemory) = (zeroSums(), zeroSums())
+    withUnsafeMutableBytes(of: &memory) { memory in
+      withUnsafeMutableBytes(of: &nextMemory) { nextMemory in
+        let (sums, nextSums) = (Sums<T>(memory), Sums<T>(nextMemory))
+        place.forEachPanel { start, end in
+          sums.clear()
+          nextSums.clear()
+          for sample in start..<end {
+            let h = place.h(sample)
+            sums.addProduct(place.factors[sample], h)
+            nextSums.addProduct(nextFactors[sample], h)
+          }
+          if start > 0 {
+            sums.add(gradient)
+            nextSums.add(nextGradient)
+          }
+          sums.store(at: gradient)
+          nextSums.store(at: nextGradient)
+        }
+      }
     }
   }
 
@@ -187,5 +219,44 @@ enum OutputUpdate: TileKernel {
       }
       unit &+= 1
     }
+  }
+}
+
+/// The weights of an output that belong to a tile, and the factors of their gradients.
+private struct Place {
+  let step: UnsafePointer<tlnk_step>
+  let column, output: Int
+
+  @inline(__always)
+  init(_ step: UnsafePointer<tlnk_step>, _ column: Int, _ output: Int) {
+    (self.step, self.column, self.output) = (step, column, output)
+  }
+
+  @inline(__always)
+  var factors: UnsafePointer<Float> {
+    UnsafePointer(step.pointee.d_logits!) + output &* step.pointee.capacity
+  }
+
+  @inline(__always)
+  func h(_ sample: Int) -> UnsafePointer<Float> {
+    UnsafePointer(step.pointee.h!) + (sample &* step.pointee.stride &+ column)
+  }
+
+  @inline(__always)
+  func forEachPanel(_ body: (Int, Int) -> Void) {
+    let rows = step.pointee.rows
+    let length = panelLength(rows)
+    var start = 0
+    while start < rows {
+      let end = start &+ length < rows ? start &+ length : rows
+      body(start, end)
+      start = end
+    }
+  }
+
+  @inline(__always)
+  func updateWeights(_ gradient: UnsafePointer<Float>, width: Int) {
+    let offset = output &* step.pointee.stride &+ column
+    update(gradient, step.pointee.w2! + offset, step.pointee.v2! + offset, count: width, step)
   }
 }

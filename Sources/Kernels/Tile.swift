@@ -16,6 +16,12 @@ protocol Tile {
   static var isLarge: Bool { get }
   /// Calls with the offset of each vector, unrolled.
   static func forEachVector(_ body: (Int) -> Void)
+  /// Calls with the offset of half a vector, if the tile ends with one.
+  static func forHalf(_ body: (Int) -> Void)
+}
+
+extension Tile {
+  @inline(__always) static func forHalf(_ body: (Int) -> Void) {}
 }
 
 extension Tile {
@@ -56,6 +62,13 @@ enum Single: Tile {
   @inline(__always) static func forEachVector(_ body: (Int) -> Void) { body(0) }
 }
 
+/// Half a vector.
+enum Half: Tile {
+  @inline(__always) static var width: Int { HalfLanes.scalarCount }
+  @inline(__always) static func forEachVector(_ body: (Int) -> Void) {}
+  @inline(__always) static func forHalf(_ body: (Int) -> Void) { body(0) }
+}
+
 /// Two tiles side by side.
 enum Pair<Left: Tile, Right: Tile>: Tile {
   @inline(__always) static var width: Int { Left.width &+ Right.width }
@@ -65,12 +78,17 @@ enum Pair<Left: Tile, Right: Tile>: Tile {
     Left.forEachVector(body)
     Right.forEachVector { body(Left.width &+ $0) }
   }
+
+  /// Only the right one may have a half.
+  @inline(__always)
+  static func forHalf(_ body: (Int) -> Void) { Right.forHalf { body(Left.width &+ $0) } }
 }
 
 typealias Tile1 = Single
 typealias Tile2 = Pair<Tile1, Tile1>
 typealias Tile3 = Pair<Tile2, Tile1>
 typealias Tile4 = Pair<Tile2, Tile2>
+typealias Tile6AndHalf = Pair<Tile4, Pair<Tile2, Half>>
 typealias Tile7 = Pair<Tile4, Tile3>
 typealias Tile8 = Pair<Tile4, Tile4>
 typealias Tile13 = Pair<Tile8, Pair<Tile4, Tile1>>
@@ -82,27 +100,37 @@ typealias Tile16 = Pair<Tile8, Tile8>
 struct Sums<T: Tile> {
   let memory: UnsafeMutablePointer<Float>
 
+  /// The sums of half a vector have a place of their own, or they would be taken for part of a whole one.
   @inline(__always)
-  func clear() { T.forEachVector { Lanes(repeating: 0).store(at: memory + $0) } }
+  var half: UnsafeMutablePointer<Float> { memory + 16 &* Lanes.count }
+
+  @inline(__always)
+  func clear() {
+    T.forEachVector { Lanes(repeating: 0).store(at: memory + $0) }
+    T.forHalf { _ in HalfLanes(repeating: 0).store(at: half) }
+  }
 
   @inline(__always)
   func load(_ row: UnsafePointer<Float>) {
     T.forEachVector { Lanes(at: row + $0).store(at: memory + $0) }
+    T.forHalf { HalfLanes(at: row + $0).store(at: half) }
   }
 
   @inline(__always)
   func store(at row: UnsafeMutablePointer<Float>) {
     T.forEachVector { Lanes(at: memory + $0).store(at: row + $0) }
+    T.forHalf { HalfLanes(at: half).store(at: row + $0) }
   }
 
   /// sums = x * row + sums, rounded once for each element.
   @inline(__always)
   func addProduct(_ x: Float, _ row: UnsafePointer<Float>) {
-    let factor = Lanes(repeating: x)
+    let (factor, halfFactor) = (Lanes(repeating: x), HalfLanes(repeating: x))
     T.forEachVector { fma(factor, Lanes(at: row + $0), Lanes(at: memory + $0)).store(at: memory + $0) }
+    T.forHalf { fma(halfFactor, HalfLanes(at: row + $0), HalfLanes(at: half)).store(at: half) }
   }
 
-  /// sums = x * row + sums, each product rounded before it is added.
+  /// sums = x * row + sums, each product rounded before it is added. For tiles without a half.
   @inline(__always)
   func addRoundedProduct(_ x: Float, _ row: UnsafePointer<Float>) {
     let factor = Lanes(repeating: x)
@@ -116,21 +144,22 @@ struct Sums<T: Tile> {
   @inline(__always)
   func add(_ row: UnsafePointer<Float>) {
     T.forEachVector { (Lanes(at: row + $0) + Lanes(at: memory + $0)).store(at: memory + $0) }
+    T.forHalf { (HalfLanes(at: row + $0) + HalfLanes(at: half)).store(at: half) }
   }
 }
 
-/// As much local memory as the widest tile needs.
+/// As much local memory as the widest tile needs, and half a vector.
 typealias SumMemory = (
   Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes,
-  Lanes,
-  Lanes
+  Lanes, Lanes, HalfLanes
 )
 
 @inline(__always)
 func zeroSums() -> SumMemory {
   let zero = Lanes(repeating: 0)
   return (
-    zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+    HalfLanes(repeating: 0)
   )
 }
 
@@ -146,6 +175,12 @@ protocol TileKernel {
   /// Does items first ..< last for the hidden units from `column` on, as many as the tile holds.
   static func run<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int)
+  /// Whether it gains by leaving out half a vector of padding.
+  static var usesHalves: Bool { get }
+}
+
+extension TileKernel {
+  @inline(__always) static var usesHalves: Bool { false }
 }
 
 /// The widths that exist, in vectors, from narrow to wide. The widest leaves registers for the factors:
@@ -230,7 +265,12 @@ func forEachTile<K: TileKernel>(
     #elseif TLN_AVX512
       case 2: K.run(Tile2.self, step, column: column, first: first, last: last)
       case 4: K.run(Tile4.self, step, column: column, first: first, last: last)
-      case 7: K.run(Tile7.self, step, column: column, first: first, last: last)
+      case 7:
+        if K.usesHalves && step.pointee.hidden &- column <= Tile6AndHalf.width {
+          K.run(Tile6AndHalf.self, step, column: column, first: first, last: last)
+        } else {
+          K.run(Tile7.self, step, column: column, first: first, last: last)
+        }
       default: K.run(Tile16.self, step, column: column, first: first, last: last)
     #else
       default: K.run(Tile4.self, step, column: column, first: first, last: last)

@@ -43,6 +43,18 @@ func updatePlain(
   fma(velocity, minusRate, Lanes(at: p)).store(at: p)
 }
 
+#if TLN_AVX512
+  @inline(__always)
+  func updatePlain(
+    _ g: HalfLanes, _ p: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>,
+    _ minusRate: HalfLanes, _ momentum: HalfLanes
+  ) {
+    let velocity = HalfLanes(at: v) * momentum + g
+    velocity.store(at: v)
+    fma(velocity, minusRate, HalfLanes(at: p)).store(at: p)
+  }
+#endif
+
 /// Every option of torch.optim.SGD.
 @inline(never)
 private func updateFully(
