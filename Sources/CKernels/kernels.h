@@ -87,6 +87,7 @@ typedef void (*tlnk_conversion)(const uint8_t *bytes, float *values, ptrdiff_t c
 
 typedef struct tlnk_kernels {
   ptrdiff_t lanes; /* floats in a vector */
+  ptrdiff_t unit_lanes; /* floats that the processor's units take at once: lanes, or half of them */
   ptrdiff_t (*stride)(ptrdiff_t hidden); /* tlnk_step.stride */
   /* the first layer: bytes and floats of which many are zero, and floats of which few are */
   tlnk_hidden_kernels sparse_u8, sparse_f32, dense;

@@ -73,6 +73,13 @@ int tlns_instruction_set(void) {
   return tlns_isa_avx512;
 }
 
+bool tlns_halves_avx512(void) {
+  unsigned a, b, c, d;
+  if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx) return false;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+  return (a >> 8 & 0xf) + (a >> 20 & 0xff) == 0x19;
+}
+
 void tlns_processor_name(char *out_name, size_t capacity) {
   unsigned words[13] = {0};
   unsigned a, b, c, d;

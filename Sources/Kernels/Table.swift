@@ -9,6 +9,7 @@ public import CKernels
   public func kernelsForAVX512(_ out: UnsafeMutablePointer<tlnk_kernels>) {
     out.pointee = kernelsForAVX2()
     out.pointee.lanes = Lanes.count
+    out.pointee.unit_lanes = Lanes.count
     out.pointee.stride = { strideForHidden($0) }
     out.pointee.sparse_u8.forward = { step, first, last in
       if isDots(step!) {
@@ -121,6 +122,7 @@ public import CKernels
     #endif
     out.pointee = tlnk_kernels(
       lanes: Lanes.count,
+      unit_lanes: Lanes.count,
       stride: { strideForHidden($0) },
       sparse_u8: tlnk_hidden_kernels(
         forward: { step, first, last in

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,9 @@ int tlns_available_processors(void);
 /* The processor's instruction set, as far as the engine has kernels for it. */
 enum { tlns_isa_baseline = 0, tlns_isa_avx2 = 1, tlns_isa_avx512 = 2, tlns_isa_neon = 3 };
 int tlns_instruction_set(void);
+
+/* Whether the processor's units take half a vector of AVX-512 at a time: Zen 4, AMD's family 19h. (x86-64) */
+bool tlns_halves_avx512(void);
 
 /* The processor's name from CPUID or the system; at most `capacity` bytes with the NUL. */
 void tlns_processor_name(char *out_name, size_t capacity);

@@ -18,7 +18,7 @@ struct FeatureForm: Equatable {
   /// The form for features of which this share is not zero, if the kernels have both.
   init(_ source: FeatureType, density: Float, hidden: Int, _ kernels: tlnk_kernels) {
     self.source = source
-    let crossover = Self.crossover(source, hidden: hidden, lanes: kernels.lanes)
+    let crossover = Self.crossover(source, hidden: hidden, kernels)
     isDense = kernels.dense.forward != nil && density >= crossover
     // With few hidden units the features are not read often enough, which is once for each tile.
     let worthwhile = kernels.lanes < 16 ? 256 : 1024
@@ -28,9 +28,11 @@ struct FeatureForm: Equatable {
   }
 
   /// From which share of non-zero features on the dense kernels are faster, as measured. The widest vectors
-  /// gain most from being dense; their sparse kernels are best for bytes and few tiles of hidden units.
-  private static func crossover(_ source: FeatureType, hidden: Int, lanes: Int) -> Float {
-    if lanes < 16 { return hidden > 200 ? 0.83 : 0.95 }
+  /// gain most from being dense, unless they go through narrower units; their sparse kernels are best for
+  /// bytes and few tiles of hidden units.
+  private static func crossover(_ source: FeatureType, hidden: Int, _ kernels: tlnk_kernels) -> Float {
+    if kernels.lanes < 16 { return hidden > 200 ? 0.83 : 0.95 }
+    if kernels.unit_lanes < 16 { return hidden > 224 ? 0.5 : hidden > 112 ? 0.68 : 0.85 }
     return source == .u8 && hidden <= 224 ? 0.58 : 0.38
   }
 

@@ -52,7 +52,9 @@ enum InstructionSet: Int32, CaseIterable {
     switch self {
     #if arch(x86_64)
       case .avx2: tlnk_kernels_avx2(&table)
-      case .avx512: tlnk_kernels_avx512(&table)
+      case .avx512:
+        tlnk_kernels_avx512(&table)
+        if tlns_halves_avx512() { table.unit_lanes = table.lanes / 2 }
     #endif
     default: tlnk_kernels_baseline(&table)
     }
