@@ -75,7 +75,7 @@ def test_runs_on_older_systems(library):
 
 def test_is_small(library):
     """The promise is 500,000; this is a little more than what there is, so that growth is noticed."""
-    assert library.resolve().stat().st_size <= 490_000
+    assert library.resolve().stat().st_size <= 497_000
 
 
 @pytest.mark.parametrize("compiler, standard", [("cc", "c99"), ("cc", "c11"), ("c++", "c++11"), ("c++", "c++17")])
