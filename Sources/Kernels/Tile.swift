@@ -148,18 +148,26 @@ struct Sums<T: Tile> {
   }
 }
 
-/// As much local memory as the widest tile needs, and half a vector.
-typealias SumMemory = (
+/// As much local memory as the widest tile needs, and half a vector where there are tiles with one.
+typealias SumMemory = (SixteenLanes, HalfSums)
+typealias SixteenLanes = (
   Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes,
-  Lanes, Lanes, HalfLanes
+  Lanes, Lanes
 )
+#if TLN_AVX512
+  typealias HalfSums = HalfLanes
+  @inline(__always) private var zeroHalf: HalfSums { HalfLanes(repeating: 0) }
+#else
+  typealias HalfSums = Void
+  @inline(__always) private var zeroHalf: HalfSums { () }
+#endif
 
 @inline(__always)
 func zeroSums() -> SumMemory {
   let zero = Lanes(repeating: 0)
   return (
-    zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
-    HalfLanes(repeating: 0)
+    (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero),
+    zeroHalf
   )
 }
 
