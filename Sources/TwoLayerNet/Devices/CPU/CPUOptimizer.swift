@@ -59,7 +59,7 @@ final class CPUOptimizer: Job, Optimizer {
   }
 
   static func make(_ engine: CPUEngine, _ sgd: SGD) throws(Failure) -> CPUOptimizer {
-    let momentum = try CPUParameters(engine.layout)
+    let momentum = try CPUParameters(besides: engine.parameters)
     let form = FeatureForm(.f32, density: 1, hidden: engine.shape.hidden, engine.kernels)
     let workspace = try Workspace.make(engine.layout, rows: 1, form: form, training: true)
     return CPUOptimizer(engine, sgd, momentum: momentum, workspace: workspace)

@@ -20,26 +20,37 @@ struct CPULayout {
 struct CPUParameters: ~Copyable {
   let layout: CPULayout
   private let memory: Buffer<Float>
+  let w1: UnsafeMutablePointer<Float>
 
   /// All zero.
   init(_ layout: CPULayout) throws(Failure) {
     self.layout = layout
     memory = try Buffer(zeroed: layout.count)
+    w1 = memory.base
   }
 
-  var w1: UnsafeMutablePointer<Float> { memory.base }
-  var b1: UnsafeMutablePointer<Float> { memory.base + layout.b1 }
-  var w2: UnsafeMutablePointer<Float> { memory.base + layout.w2 }
-  var b2: UnsafeMutablePointer<Float> { memory.base + layout.b2 }
+  /// All zero, and half a page away from where others lie in theirs: a processor takes a load for one of what
+  /// was just stored if the places in a page are the same, and an update goes through both in step.
+  init(besides others: borrowing CPUParameters) throws(Failure) {
+    layout = others.layout
+    let page = 4096
+    memory = try Buffer(zeroed: layout.count &+ page / 4)
+    let place = Int(bitPattern: others.w1) &+ page / 2 &- Int(bitPattern: memory.base)
+    w1 = memory.base + (place & (page &- 1)) / 4
+  }
+
+  var b1: UnsafeMutablePointer<Float> { w1 + layout.b1 }
+  var w2: UnsafeMutablePointer<Float> { w1 + layout.w2 }
+  var b2: UnsafeMutablePointer<Float> { w1 + layout.b2 }
 
   /// Copies a parameter out, row-major as PyTorch has it.
   func read(_ parameter: Parameter, into values: UnsafeMutableBufferPointer<Float>) {
-    forEachElement(parameter) { values[$0] = memory[$1] }
+    forEachElement(parameter) { values[$0] = w1[$1] }
   }
 
   /// Copies a parameter in.
   func write(_ parameter: Parameter, from values: UnsafeBufferPointer<Float>) {
-    forEachElement(parameter) { memory[$1] = values[$0] }
+    forEachElement(parameter) { w1[$1] = values[$0] }
   }
 
   /// Calls with PyTorch's index and ours of each element.
