@@ -38,6 +38,12 @@ struct PaceTests {
     #expect(time < 100_000 * 70_000 * 105 / 100)
   }
 
+  @Test func aThreadThatIsPutAsideRarelyIsNotGivenUp() {
+    var pace = Pace()
+    let (alone, _) = run(&pace, steps: 100_000, alone: 70_000) { $0 % 2000 == 0 ? 4_000_000 : 40_000 }
+    #expect(alone < 3_000)
+  }
+
   @Test func severalThreadsComeBack() {
     var pace = Pace()
     _ = run(&pace, steps: 50_000, alone: 70_000) { _ in 110_000 }

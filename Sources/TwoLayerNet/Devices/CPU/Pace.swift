@@ -15,6 +15,8 @@ struct Pace {
   private var (time, rows) = (0.0, 0)
   /// Stretches of several threads that were well, since one thread was measured.
   private var goodStretches = 0
+  /// A bit for each of the last four stretches of several threads: whether it was slower than one thread.
+  private var slowStretches = 0
   /// How long to stay alone after several threads were slower.
   private var penalty = shortestPenalty
 
@@ -40,18 +42,27 @@ struct Pace {
       begin(alone: false, length: Self.stretch)
     } else if timeAlone == 0 {
       begin(alone: true, length: Self.sample)
-    } else if mean > timeAlone {
+    } else {
+      judge(isSlow: mean > timeAlone)
+    }
+  }
+
+  /// Decides how to go on after a stretch of several threads. A thread that is put aside once makes one
+  /// stretch slow; that alone is no reason to give up.
+  private mutating func judge(isSlow: Bool) {
+    slowStretches = (slowStretches << 1 | (isSlow ? 1 : 0)) & 15
+    goodStretches &+= isSlow ? 0 : 1
+    if slowStretches.nonzeroBitCount == 2 {
       begin(alone: true, length: penalty)
       penalty = min(2 * penalty, Self.longestPenalty)
+      // Afterwards one slow stretch is enough for a while.
+      (goodStretches, slowStretches) = (0, 1)
+    } else if goodStretches == 128 {
       goodStretches = 0
+      begin(alone: true, length: Self.sample)
     } else {
-      goodStretches &+= 1
-      if goodStretches == 128 {
-        (goodStretches, penalty) = (0, Self.shortestPenalty)
-        begin(alone: true, length: Self.sample)
-      } else {
-        begin(alone: false, length: Self.stretch)
-      }
+      if goodStretches % 16 == 15 { penalty = max(penalty / 2, Self.shortestPenalty) }
+      begin(alone: false, length: Self.stretch)
     }
   }
 
