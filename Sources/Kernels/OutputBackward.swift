@@ -115,20 +115,17 @@ enum OutputUpdate: TileKernel {
             let isSequence = isSequence(step)
           #endif
           let place = Place(step, column, output)
+          // The next output's, if two at once are possible.
+          var next = place
           if isSequence {
             sequence(step, column, T.width, output, gradient)
-          } else if T.fitsTwice {
-            // An output that has no next one is computed twice.
-            let hasNext = output &+ 1 < last
-            let next = hasNext ? Place(step, column, output &+ 1) : place
-            panels(tile, place, next.factors, gradient, nextGradient)
-            if hasNext { next.updateWeights(nextGradient, width: T.width) }
-            output &+= hasNext ? 1 : 0
           } else {
-            panels(tile, place, gradient)
+            if T.fitsTwice && output &+ 1 < last { next = Place(step, column, output &+ 1) }
+            panels(tile, place, next, gradient, nextGradient)
           }
           place.updateWeights(gradient, width: T.width)
-          output &+= 1
+          if next.output > output { next.updateWeights(nextGradient, width: T.width) }
+          output = next.output &+ 1
         }
       }
     }
@@ -144,47 +141,32 @@ enum OutputUpdate: TileKernel {
     private static var avx512HasSequences: Bool { false }
   #endif
 
-  /// The gradients of an output's weights.
+  /// The gradients of an output's weights and, for tiles that fit twice, of the next one's, which share what is
+  /// loaded of h.
   @inline(never)
   private static func panels<T: Tile>(
-    _ tile: T.Type, _ place: Place, _ gradient: UnsafeMutablePointer<Float>
+    _ tile: T.Type, _ place: Place, _ next: Place, _ gradient: UnsafeMutablePointer<Float>,
+    _ nextGradient: UnsafeMutablePointer<Float>
   ) {
-    var memory = zeroSums()
-    withUnsafeMutableBytes(of: &memory) {
-      let sums = Sums<T>($0)
-      place.forEachPanel { start, end in
-        sums.clear()
-        for sample in start..<end { sums.addProduct(place.factors[sample], place.h(sample)) }
-        if start > 0 { sums.add(gradient) }
-        sums.store(at: gradient)
-      }
-    }
-  }
-
-  /// The same for two outputs, which share what is loaded of h.
-  @inline(never)
-  private static func panels<T: Tile>(
-    _ tile: T.Type, _ place: Place, _ nextFactors: UnsafePointer<Float>,
-    _ gradient: UnsafeMutablePointer<Float>, _ nextGradient: UnsafeMutablePointer<Float>
-  ) {
+    let (factors, nextFactors) = (place.factors, next.factors)
     var (memory, nextMemory) = (zeroSums(), zeroSums())
     withUnsafeMutableBytes(of: &memory) { memory in
       withUnsafeMutableBytes(of: &nextMemory) { nextMemory in
         let (sums, nextSums) = (Sums<T>(memory), Sums<T>(nextMemory))
         place.forEachPanel { start, end in
           sums.clear()
-          nextSums.clear()
+          if T.fitsTwice { nextSums.clear() }
           for sample in start..<end {
             let h = place.h(sample)
-            sums.addProduct(place.factors[sample], h)
-            nextSums.addProduct(nextFactors[sample], h)
+            sums.addProduct(factors[sample], h)
+            if T.fitsTwice { nextSums.addProduct(nextFactors[sample], h) }
           }
           if start > 0 {
             sums.add(gradient)
-            nextSums.add(nextGradient)
+            if T.fitsTwice { nextSums.add(nextGradient) }
           }
           sums.store(at: gradient)
-          nextSums.store(at: nextGradient)
+          if T.fitsTwice { nextSums.store(at: nextGradient) }
         }
       }
     }

@@ -77,6 +77,12 @@ struct ArithmeticTests {
         }
       }
     }
+    // A tile with half a vector.
+    var sgd = ReferenceSGD()
+    (sgd.dampening, sgd.weightDecay, sgd.nesterov) = (0, 1e-3, true)
+    sgd.momentum = 0.9
+    cases.append(
+      Case(input: 21, hidden: 100, output: 11, batches: [100, 193, 9], isBytes: true, sgd: sgd))
     return cases
   }()
 

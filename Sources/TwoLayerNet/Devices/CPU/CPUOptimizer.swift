@@ -242,8 +242,9 @@ extension CPUOptimizer {
         let index = Int(order[row])
         let soon = row &+ Self.rowsAhead
         if soon < last && areSmall {
-          tlnk_prefetch_near(labels + Int(order[soon]))
-          prefetch(features + Int(order[soon]) &* stride, bytes: rowBytes)
+          let soonIndex = Int(order[soon])
+          tlnk_prefetch_near(labels + soonIndex)
+          prefetch(features + soonIndex &* stride, bytes: rowBytes)
         }
         workspace.gather(features + index &* stride, into: row, kernels)
         batchLabels[row] = labels[index]

@@ -61,7 +61,7 @@ struct Pace {
       goodStretches = 0
       begin(alone: true, length: Self.sample)
     } else {
-      if goodStretches % 16 == 15 { penalty = max(penalty / 2, Self.shortestPenalty) }
+      if !isSlow && goodStretches % 16 == 0 { penalty = max(penalty / 2, Self.shortestPenalty) }
       begin(alone: false, length: Self.stretch)
     }
   }
