@@ -143,6 +143,26 @@ static inline const float *tlnk_after(__m256 vector, const float *address) {
 }
 #endif
 
+/* Four times four floats, and the sums of their lanes. Of each four the first and the third and the second
+ * and the fourth, added: a's, then b's. */
+typedef float tlnk_floats_16 __attribute__((ext_vector_type(16)));
+static inline tlnk_floats_16 tlnk_halves_of_fours(tlnk_floats_16 a, tlnk_floats_16 b) {
+  return __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+         __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+}
+
+/* The first and the second, and the third and the fourth. */
+static inline tlnk_floats_16 tlnk_sums_of_twos(tlnk_floats_16 a, tlnk_floats_16 b) {
+  return __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +
+         __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+}
+
+/* Of each eight the first four and the others, added: a's and b's in turn. */
+static inline tlnk_floats_16 tlnk_halves_of_eights(tlnk_floats_16 a, tlnk_floats_16 b) {
+  return __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
+         __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+}
+
 /* Bit i says whether byte i is not zero. */
 static inline uint64_t tlnk_nonzero_bytes_64(const uint8_t *bytes) {
 #if defined(__AVX512BW__)

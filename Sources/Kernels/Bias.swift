@@ -6,27 +6,37 @@ import CKernels
 /// Gradient and update of both biases.
 func biasUpdate(_ step: UnsafePointer<tlnk_step>) {
   let s = step.pointee
-  sumColumns(rows: s.rows, columns: s.hidden) { row, column in
-    Lanes(at: s.d_h! + (row &* s.stride &+ column))
+  func hidden(_ row: Int, _ column: Int) -> Lanes { Lanes(at: s.d_h! + (row &* s.stride &+ column)) }
+  sumColumns(rows: s.rows, columns: s.hidden, hidden) { column in
+    fourRuns(count: s.rows) { hidden($0, column) }
   } _: { column, sum in
     update(sum, s.b1! + column, s.vb1! + column, count: Lanes.count, step)
   }
+  func count(_ column: Int) -> Int {
+    s.outputs &- column < Lanes.count ? s.outputs &- column : Lanes.count
+  }
   sumColumns(rows: s.rows, columns: s.outputs) { row, column in
-    let count = s.outputs &- column < Lanes.count ? s.outputs &- column : Lanes.count
     var lanes = Lanes(repeating: 0)
-    for index in 0..<count { lanes[index] = s.d_logits![(column &+ index) &* s.capacity &+ row] }
+    for index in 0..<count(column) { lanes[index] = s.d_logits![(column &+ index) &* s.capacity &+ row] }
+    return lanes
+  } _: { column in
+    var lanes = Lanes(repeating: 0)
+    for index in 0..<count(column) {
+      lanes[index] = fourRuns(s.d_logits! + (column &+ index) &* s.capacity, count: s.rows)
+    }
     return lanes
   } _: { column, sum in
     update(sum, s.b2! + column, s.vb2! + column, count: Lanes.count, step)
   }
 }
 
-/// Calls `body` with the sums over all rows of each vector of columns.
+/// Calls `body` with the sums over all rows of each vector of columns: of elements in one run over the rows,
+/// or in four interleaved ones.
 @inline(__always)
 private func sumColumns(
-  rows: Int, columns: Int, _ element: (Int, Int) -> Lanes, _ body: (Int, UnsafePointer<Float>) -> Void
+  rows: Int, columns: Int, _ element: (Int, Int) -> Lanes, _ fourRuns: (Int) -> Lanes,
+  _ body: (Int, UnsafePointer<Float>) -> Void
 ) {
-  // So many columns are added up in one run over the rows, the others in four interleaved ones.
   let inOneRun = columns >= 8 ? columns & ~31 : columns & ~3
   var column = 0
   while column < columns {
@@ -36,7 +46,7 @@ private func sumColumns(
     } else {
       if column < inOneRun { sum = run(count: rows) { element($0, column) } }
       if column &+ Lanes.count > inOneRun {
-        let other = fourRuns(count: rows) { element($0, column) }
+        let other = fourRuns(column)
         for lane in 0..<Lanes.count where column &+ lane >= inOneRun { sum[lane] = other[lane] }
       }
     }
@@ -69,13 +79,23 @@ private func fourRuns(count: Int, _ row: (Int) -> Lanes) -> Lanes {
   return sum
 }
 
+/// The same of one column that lies in memory row after row: the runs are lanes.
+@inline(__always)
+private func fourRuns(_ column: UnsafePointer<Float>, count: Int) -> Float {
+  let quarter = count / 4
+  let runs = run(count: quarter) { SIMD4<Float>(at: column + $0 &* 4) }
+  var sum = runs.x
+  for index in (quarter &* 4)..<count { sum = sum + column[index] }
+  return ((sum + runs.y) + runs.z) + runs.w
+}
+
 /// Blocks of rows are added up, and each full block is carried to the next of four sums, like digits.
 @inline(__always)
-private func run(count: Int, _ row: (Int) -> Lanes) -> Lanes {
+private func run<V: SIMD<Float>>(count: Int, _ row: (Int) -> V) -> V {
   // Blocks of 16, and more only for more than 2^19 rows.
   let bits = bitsOfBlock(count)
   let block = 1 &<< bits
-  let zero = Lanes(repeating: 0)
+  let zero = V(repeating: 0)
   var (sum0, sum1, sum2, sum3) = (zero, zero, zero, zero)
   var index = 0
   while index &+ block <= count {

@@ -86,67 +86,76 @@ func dotsAreInterleaved(rows: Int, columns: Int, terms: Int) -> Bool {
 /// Four samples at a time, which share each vector of weights: so many sums that an addition need not wait
 /// for the one before.
 func interleavedDotLogits(_ step: tlnk_step, first: Int, last: Int) {
-  let (hidden, outputs, capacity) = (step.hidden, step.outputs, step.capacity)
+  let (hidden, outputs) = (step.hidden, step.outputs)
   var sample = first
   while sample < last {
-    // Samples that do not exist repeat the last one.
-    let rest = last &- sample
-    let places = (1 < rest ? 1 : 0, 2 < rest ? 2 : rest &- 1, 3 < rest ? 3 : rest &- 1)
-    let h = UnsafePointer(step.h! + sample &* step.stride)
-    let rows = (
-      h, h + places.0 &* step.stride, h + places.1 &* step.stride, h + places.2 &* step.stride
-    )
-    let logits = step.logits! + sample
+    let rows = Rows(step, sample, last)
     var output = 0
     while output < outputs & ~3 {
-      let sums = fourDots(rows, step.w2_t! + output &* hidden, hidden)
-      let bias = load4(step.b2! + output)
-      let biased = (bias + sums.0, bias + sums.1, bias + sums.2, bias + sums.3)
-      for index in 0..<4 {
-        let target = logits + (output &+ index) &* capacity
-        target[0] = biased.0[index]
-        target[places.0] = biased.1[index]
-        target[places.1] = biased.2[index]
-        target[places.2] = biased.3[index]
-      }
+      let dots = fourDots(rows, step.w2_t! + output &* hidden, hidden)
+      rows.finish(dots.lowHalf.lowHalf, output)
+      rows.finish(dots.lowHalf.highHalf, output &+ 1)
+      rows.finish(dots.highHalf.lowHalf, output &+ 2)
+      rows.finish(dots.highHalf.highHalf, output &+ 3)
       output &+= 4
     }
     while output < outputs {
-      let sums = twoDots(rows, step.w2_t! + output &* hidden, hidden)
-      for index in 0..<(outputs &- output < 2 ? 1 : 2) {
-        let bias = step.b2![output &+ index]
-        let target = logits + (output &+ index) &* capacity
-        target[0] = bias + sums.0[index]
-        target[places.0] = bias + sums.1[index]
-        target[places.1] = bias + sums.2[index]
-        target[places.2] = bias + sums.3[index]
-      }
+      let dots = twoDots(rows, step.w2_t! + output &* hidden, hidden)
+      rows.finish(dots.lowHalf, output)
+      if output &+ 1 < outputs { rows.finish(dots.highHalf, output &+ 1) }
       output &+= 2
     }
     sample &+= 4
   }
 }
 
-private typealias Rows = (
-  UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>
-)
+/// The hidden units of four samples, and where their logits go. Samples that do not exist repeat the last one.
+private struct Rows {
+  let h0, h1, h2, h3: UnsafePointer<Float>
+  private let logits: UnsafeMutablePointer<Float>
+  private let biases: UnsafePointer<Float>
+  private let capacity, count: Int
 
-/// Four dots with four lanes, for four samples.
+  @inline(__always)
+  init(_ step: tlnk_step, _ sample: Int, _ last: Int) {
+    count = last &- sample
+    let stride = step.stride
+    h0 = UnsafePointer(step.h! + sample &* stride)
+    h1 = count > 1 ? h0 + stride : h0
+    h2 = count > 2 ? h1 + stride : h1
+    h3 = count > 3 ? h2 + stride : h2
+    (logits, biases, capacity) = (step.logits! + sample, UnsafePointer(step.b2!), step.capacity)
+  }
+
+  /// The logits of an output, from its dots with the four samples.
+  @inline(__always)
+  func finish(_ dots: SIMD4<Float>, _ output: Int) {
+    let biased = SIMD4(repeating: biases[output]) + dots
+    let target = logits + output &* capacity
+    if count >= 4 {
+      UnsafeMutableRawPointer(target).storeBytes(of: biased, as: SIMD4<Float>.self)
+    } else {
+      target[0] = biased.x
+      if count > 1 { target[1] = biased.y }
+      if count > 2 { target[2] = biased.z }
+    }
+  }
+}
+
+/// Four dots with four lanes, for four samples: output by output.
 @inline(__always)
-private func fourDots(
-  _ rows: Rows, _ w: UnsafePointer<Float>, _ count: Int
-) -> (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>, SIMD4<Float>) {
+private func fourDots(_ rows: Rows, _ w: UnsafePointer<Float>, _ count: Int) -> Quads {
   let zero = Quads(repeating: 0)
   var (sum0, sum1, sum2, sum3) = (zero, zero, zero, zero)
   var k = 0
   while k < count {
     let weights = load16(w + k &* 4)
-    let (product0, product1) = (fourTimes(rows.0 + k) * weights, fourTimes(rows.1 + k) * weights)
-    let (product2, product3) = (fourTimes(rows.2 + k) * weights, fourTimes(rows.3 + k) * weights)
+    let (product0, product1) = (fourTimes(rows.h0 + k) * weights, fourTimes(rows.h1 + k) * weights)
+    let (product2, product3) = (fourTimes(rows.h2 + k) * weights, fourTimes(rows.h3 + k) * weights)
     (sum0, sum1, sum2, sum3) = (sum0 + product0, sum1 + product1, sum2 + product2, sum3 + product3)
     k &+= 4
   }
-  return (sumOfLanes(sum0), sumOfLanes(sum1), sumOfLanes(sum2), sumOfLanes(sum3))
+  return tlnk_sums_of_twos(tlnk_halves_of_fours(sum0, sum1), tlnk_halves_of_fours(sum2, sum3))
 }
 
 @inline(__always)
@@ -156,54 +165,42 @@ private func fourTimes(_ h: UnsafePointer<Float>) -> Quads {
   return Quads(lowHalf: eight, highHalf: eight)
 }
 
+/// Two dots with eight lanes, and up to four more products, for four samples: output by output.
 @inline(__always)
-private func sumOfLanes(_ sums: Quads) -> SIMD4<Float> {
-  let (even, odd) = (sums.evenHalf, sums.oddHalf)
-  return (even.evenHalf + even.oddHalf) + (odd.evenHalf + odd.oddHalf)
-}
-
-/// Two dots with eight lanes, and up to four more products, for four samples.
-@inline(__always)
-private func twoDots(
-  _ rows: Rows, _ w: UnsafePointer<Float>, _ count: Int
-) -> (SIMD2<Float>, SIMD2<Float>, SIMD2<Float>, SIMD2<Float>) {
+private func twoDots(_ rows: Rows, _ w: UnsafePointer<Float>, _ count: Int) -> SIMD8<Float> {
   let zero = Quads(repeating: 0)
   var (sum0, sum1, sum2, sum3) = (zero, zero, zero, zero)
   let end = count & ~7
   var k = 0
   while k < end {
     let weights = load16(w + k &* 2)
-    let (product0, product1) = (twoTimes(rows.0 + k) * weights, twoTimes(rows.1 + k) * weights)
-    let (product2, product3) = (twoTimes(rows.2 + k) * weights, twoTimes(rows.3 + k) * weights)
+    let (product0, product1) = (twoTimes(rows.h0 + k) * weights, twoTimes(rows.h1 + k) * weights)
+    let (product2, product3) = (twoTimes(rows.h2 + k) * weights, twoTimes(rows.h3 + k) * weights)
     (sum0, sum1, sum2, sum3) = (sum0 + product0, sum1 + product1, sum2 + product2, sum3 + product3)
     k &+= 8
   }
-  let (rest, left) = (w + end &* 2, count &- end)
-  return (
-    sumOfLanes(sum0, rows.0 + end, rest, left), sumOfLanes(sum1, rows.1 + end, rest, left),
-    sumOfLanes(sum2, rows.2 + end, rest, left), sumOfLanes(sum3, rows.3 + end, rest, left)
-  )
+  // Each four lanes are now those of one output with one sample: 0 and 1 of the first output, then of the
+  // second; the same for samples 2 and 3.
+  let halves = tlnk_halves_of_fours(
+    tlnk_halves_of_eights(sum0, sum1), tlnk_halves_of_eights(sum2, sum3))
+  let sums = tlnk_sums_of_twos(halves, halves)
+  var dots = SIMD8(
+    sums[0], sums[4], sums[1], sums[5], sums[8], sums[12], sums[9], sums[13])
+  while k < count {
+    let h = SIMD4(rows.h0[k], rows.h1[k], rows.h2[k], rows.h3[k])
+    let rest = w + (end &* 2 &+ k &- end)
+    let weights = SIMD8(lowHalf: SIMD4(repeating: rest[0]), highHalf: SIMD4(repeating: rest[4]))
+    let products = SIMD8(lowHalf: h, highHalf: h) * weights
+    dots = dots + products
+    k &+= 1
+  }
+  return dots
 }
 
 @inline(__always)
 private func twoTimes(_ h: UnsafePointer<Float>) -> Quads {
   let eight = UnsafeRawPointer(h).loadUnaligned(as: SIMD8<Float>.self)
   return Quads(lowHalf: eight, highHalf: eight)
-}
-
-/// The sums of eight lanes, and `count` products more: four, which lie output by output, or none.
-@inline(__always)
-private func sumOfLanes(
-  _ sums: Quads, _ h: UnsafePointer<Float>, _ w: UnsafePointer<Float>, _ count: Int
-) -> SIMD2<Float> {
-  let left = sums.lowHalf.lowHalf + sums.lowHalf.highHalf
-  let right = sums.highHalf.lowHalf + sums.highHalf.highHalf
-  var result = SIMD2((left.x + left.z) + (left.y + left.w), (right.x + right.z) + (right.y + right.w))
-  for index in 0..<count {
-    let products = SIMD2(h[index] * w[index], h[index] * w[4 &+ index])
-    result = result + products
-  }
-  return result
 }
 
 @inline(__always)
