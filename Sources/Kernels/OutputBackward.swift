@@ -7,27 +7,24 @@ enum HiddenGradient: TileKernel {
   static func run<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, column: Int, first: Int, last: Int
   ) {
-    let s = step.pointee
-    for sample in first..<last {
-      let target = s.d_h! + (sample &* s.stride &+ column)
+    var sample = first
+    while sample < last {
+      // The next one, if two at once are possible.
+      let next = T.fitsTwice && sample &+ 1 < last ? sample &+ 1 : sample
       #if TLN_AVX512
         // The table has only panels done here.
-        panels(tile, step, column, sample, target)
+        panels(tile, step, column, sample, next)
       #else
         if isSequence(step) {
+          let place = sample &* step.pointee.stride &+ column
+          let target = step.pointee.d_h! + place
           sequences(step, column, T.width, sample, target)
+          storeWhereActive(tile, target, step.pointee.h! + place, target)
         } else {
-          panels(tile, step, column, sample, target)
+          panels(tile, step, column, sample, next)
         }
       #endif
-      let h = s.h! + (sample &* s.stride &+ column)
-      var offset = 0
-      while offset < T.width {
-        // A unit that is NaN passes its gradient on, as in PyTorch.
-        let inactive = Lanes(at: h + offset) .<= Lanes(repeating: 0)
-        Lanes(at: target + offset).replacing(with: 0, where: inactive).store(at: target + offset)
-        offset &+= Lanes.count
-      }
+      sample = next &+ 1
     }
   }
 
@@ -36,29 +33,57 @@ enum HiddenGradient: TileKernel {
     return backwardIsSequence(rows: s.batch, columns: s.hidden, terms: s.outputs)
   }
 
+  /// One sample, and for tiles that fit twice another one, which shares what is loaded of w2.
   @inline(never)
   private static func panels<T: Tile>(
-    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int,
-    _ target: UnsafeMutablePointer<Float>
+    _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ sample: Int, _ next: Int
   ) {
     let (outputs, stride, capacity) = (step.pointee.outputs, step.pointee.stride, step.pointee.capacity)
-    let gradients = UnsafePointer(step.pointee.d_logits!) + sample
-    let weights = UnsafePointer(step.pointee.w2!) + column
+    let (h, d_h) = (UnsafePointer(step.pointee.h!) + column, step.pointee.d_h! + column)
+    let (place, nextPlace) = (sample &* stride, next &* stride)
     let panel = panelLength(outputs)
-    var memory = zeroSums()
-    withUnsafeMutableBytes(of: &memory) {
-      let sums = Sums<T>($0)
-      var start = 0
-      while start < outputs {
-        let end = start &+ panel < outputs ? start &+ panel : outputs
-        if start > 0 { sums.clear() }
-        for output in start..<end {
-          sums.addProduct(gradients[output &* capacity], weights + output &* stride)
+    var gradients = UnsafePointer(step.pointee.d_logits!) + sample
+    var weights = UnsafePointer(step.pointee.w2!) + column
+    var (memory, nextMemory) = (zeroSums(), zeroSums())
+    withUnsafeMutableBytes(of: &memory) { memory in
+      withUnsafeMutableBytes(of: &nextMemory) { nextMemory in
+        let (sums, nextSums) = (Sums<T>(memory), Sums<T>(nextMemory))
+        var start = 0
+        while start < outputs {
+          let end = start &+ panel < outputs ? start &+ panel : outputs
+          sums.clear()
+          if T.fitsTwice { nextSums.clear() }
+          for _ in start..<end {
+            sums.addProduct(gradients[0], weights)
+            if T.fitsTwice { nextSums.addProduct(gradients[next &- sample], weights) }
+            gradients += capacity
+            weights += stride
+          }
+          if start > 0 {
+            sums.add(d_h + place)
+            if T.fitsTwice { nextSums.add(d_h + nextPlace) }
+          }
+          if end < outputs {
+            sums.store(at: d_h + place)
+            if T.fitsTwice { nextSums.store(at: d_h + nextPlace) }
+          }
+          start = end
         }
-        if start > 0 { sums.add(target) }
-        sums.store(at: target)
-        start = end
+        storeWhereActive(tile, sums.memory, h + place, d_h + place)
+        if T.fitsTwice { storeWhereActive(tile, nextSums.memory, h + nextPlace, d_h + nextPlace) }
       }
+    }
+  }
+
+  /// A unit that is NaN passes its gradient on, as in PyTorch.
+  @inline(__always)
+  private static func storeWhereActive<T: Tile>(
+    _ tile: T.Type, _ sums: UnsafePointer<Float>, _ h: UnsafePointer<Float>,
+    _ target: UnsafeMutablePointer<Float>
+  ) {
+    T.forEachVector {
+      let isInactive = Lanes(at: h + $0) .<= Lanes(repeating: 0)
+      Lanes(at: sums + $0).replacing(with: 0, where: isInactive).store(at: target + $0)
     }
   }
 
