@@ -91,12 +91,18 @@ func interleavedDotLogits(_ step: tlnk_step, first: Int, last: Int) {
   while sample < last {
     let rows = Rows(step, sample, last)
     var output = 0
+    #if TLN_AVX512
+      // Eight outputs at a time share what is loaded of h. With 16 registers their sums have no room.
+      while output &+ 8 <= outputs {
+        let w = UnsafePointer(step.w2_t! + output &* hidden)
+        let dots = twiceFourDots(rows, w, w + 4 &* hidden, hidden)
+        rows.finish(dots.0, output)
+        rows.finish(dots.1, output &+ 4)
+        output &+= 8
+      }
+    #endif
     while output < outputs & ~3 {
-      let dots = fourDots(rows, step.w2_t! + output &* hidden, hidden)
-      rows.finish(dots.lowHalf.lowHalf, output)
-      rows.finish(dots.lowHalf.highHalf, output &+ 1)
-      rows.finish(dots.highHalf.lowHalf, output &+ 2)
-      rows.finish(dots.highHalf.highHalf, output &+ 3)
+      rows.finish(fourDots(rows, step.w2_t! + output &* hidden, hidden), output)
       output &+= 4
     }
     while output < outputs {
@@ -127,6 +133,15 @@ private struct Rows {
     (logits, biases, capacity) = (step.logits! + sample, UnsafePointer(step.b2!), step.capacity)
   }
 
+  /// The logits of four outputs.
+  @inline(__always)
+  func finish(_ dots: Quads, _ output: Int) {
+    finish(dots.lowHalf.lowHalf, output)
+    finish(dots.lowHalf.highHalf, output &+ 1)
+    finish(dots.highHalf.lowHalf, output &+ 2)
+    finish(dots.highHalf.highHalf, output &+ 3)
+  }
+
   /// The logits of an output, from its dots with the four samples.
   @inline(__always)
   func finish(_ dots: SIMD4<Float>, _ output: Int) {
@@ -145,24 +160,66 @@ private struct Rows {
 /// Four dots with four lanes, for four samples: output by output.
 @inline(__always)
 private func fourDots(_ rows: Rows, _ w: UnsafePointer<Float>, _ count: Int) -> Quads {
-  let zero = Quads(repeating: 0)
-  var (sum0, sum1, sum2, sum3) = (zero, zero, zero, zero)
+  var sums = FourLanes()
   var k = 0
   while k < count {
-    let weights = load16(w + k &* 4)
-    let (product0, product1) = (fourTimes(rows.h0 + k) * weights, fourTimes(rows.h1 + k) * weights)
-    let (product2, product3) = (fourTimes(rows.h2 + k) * weights, fourTimes(rows.h3 + k) * weights)
-    (sum0, sum1, sum2, sum3) = (sum0 + product0, sum1 + product1, sum2 + product2, sum3 + product3)
+    sums.add(Factors(rows, k), load16(w + k &* 4))
     k &+= 4
   }
-  return tlnk_sums_of_twos(tlnk_halves_of_fours(sum0, sum1), tlnk_halves_of_fours(sum2, sum3))
+  return sums.folded
 }
 
-@inline(__always)
-private func fourTimes(_ h: UnsafePointer<Float>) -> Quads {
-  let four = load4(h)
-  let eight = SIMD8(lowHalf: four, highHalf: four)
-  return Quads(lowHalf: eight, highHalf: eight)
+#if TLN_AVX512
+  /// The same for two times four outputs.
+  @inline(__always)
+  private func twiceFourDots(
+    _ rows: Rows, _ w: UnsafePointer<Float>, _ nextW: UnsafePointer<Float>, _ count: Int
+  ) -> (Quads, Quads) {
+    var (sums, nextSums) = (FourLanes(), FourLanes())
+    var k = 0
+    while k < count {
+      let factors = Factors(rows, k)
+      sums.add(factors, load16(w + k &* 4))
+      nextSums.add(factors, load16(nextW + k &* 4))
+      k &+= 4
+    }
+    return (sums.folded, nextSums.folded)
+  }
+#endif
+
+/// Four hidden units of four samples, each four times.
+private struct Factors {
+  let h0, h1, h2, h3: Quads
+
+  @inline(__always)
+  init(_ rows: Rows, _ k: Int) {
+    func fourTimes(_ h: UnsafePointer<Float>) -> Quads {
+      let four = load4(h)
+      let eight = SIMD8(lowHalf: four, highHalf: four)
+      return Quads(lowHalf: eight, highHalf: eight)
+    }
+    (h0, h1) = (fourTimes(rows.h0 + k), fourTimes(rows.h1 + k))
+    (h2, h3) = (fourTimes(rows.h2 + k), fourTimes(rows.h3 + k))
+  }
+}
+
+/// The lanes of four outputs' dots with four samples.
+private struct FourLanes {
+  private var (sum0, sum1) = (Quads(repeating: 0), Quads(repeating: 0))
+  private var (sum2, sum3) = (Quads(repeating: 0), Quads(repeating: 0))
+
+  @inline(__always)
+  mutating func add(_ factors: Factors, _ weights: Quads) {
+    let (product0, product1) = (factors.h0 * weights, factors.h1 * weights)
+    let (product2, product3) = (factors.h2 * weights, factors.h3 * weights)
+    (sum0, sum1, sum2, sum3) = (sum0 + product0, sum1 + product1, sum2 + product2, sum3 + product3)
+  }
+
+  /// The dots, output by output.
+  @inline(__always)
+  var folded: Quads {
+    tlnk_sums_of_twos(tlnk_halves_of_fours(sum0, sum1), tlnk_halves_of_fours(sum2, sum3))
+  }
 }
 
 /// Two dots with eight lanes, and up to four more products, for four samples: output by output.
