@@ -24,7 +24,6 @@ enum HiddenForward<F: Feature>: TileKernel {
     while group < last {
       let end = group &+ 128 < last ? group &+ 128 : last
       let h = step.pointee.h! + column
-      spread(step.pointee.b1! + column, h, step.pointee.stride, group, end, width: T.width)
       panels(
         tile, step, column, group, end, inputs: 0, inputs, partial: step.pointee.partial! + column,
         spacing: 0, total: h)
@@ -33,8 +32,8 @@ enum HiddenForward<F: Feature>: TileKernel {
     }
   }
 
-  /// Adds up whole panels for each sample, each in its own `partial`; with a total the sums are added to
-  /// that in the end, instead of staying where they are.
+  /// Adds up whole panels for each sample, each in its own `partial`; with a total the sums and the bias are
+  /// added up there, instead of staying where they are.
   @inline(never)
   private static func panels<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
@@ -53,7 +52,7 @@ enum HiddenForward<F: Feature>: TileKernel {
         let end = wordEnd < panelEnd ? wordEnd : panelEnd
         block(
           tile, step, column, first, last, start, end, opensPanel: start == panelStart, partial: partial,
-          total: end == panelEnd ? total : nil)
+          total: end == panelEnd ? total : nil, isFirstPanel: panelStart == 0)
         start = end
       }
       partial += spacing
@@ -61,18 +60,19 @@ enum HiddenForward<F: Feature>: TileKernel {
   }
 
   /// Adds features start ..< end, which lie in one word of `present`, to each sample's sum of this panel;
-  /// with a total the sum goes there.
+  /// with a total the sum goes there, the first panel's with the bias.
   @inline(never)
   private static func block<T: Tile>(
     _ tile: T.Type, _ step: UnsafePointer<tlnk_step>, _ column: Int, _ first: Int, _ last: Int,
     _ start: Int, _ end: Int, opensPanel: Bool, partial: UnsafeMutablePointer<Float>,
-    total: UnsafeMutablePointer<Float>?
+    total: UnsafeMutablePointer<Float>?, isFirstPanel: Bool
   ) {
     let (stride, rowStride) = (step.pointee.stride, step.pointee.x_stride)
     let word = start & ~63
     let weights = UnsafePointer(step.pointee.w1!) + (word &* stride &+ column)
     let closesPanel = total != nil
     let target = total ?? partial
+    let bias = closesPanel && isFirstPanel ? UnsafePointer(step.pointee.b1! + column) : nil
     let byteValues = step.pointee.byte_values!
     let present = step.pointee.present! + start / 64 &* step.pointee.capacity
     let wanted = lowBits(end &- word) & ~lowBits(start &- word)
@@ -96,7 +96,7 @@ enum HiddenForward<F: Feature>: TileKernel {
           }
         }
         row += rowStride
-        if mask == 0 && (opensPanel == closesPanel) { continue }
+        if mask == 0 && opensPanel == closesPanel && bias == nil { continue }
         if opensPanel { sums.clear() } else { sums.load(partial + sample &* stride) }
         while mask != 0 {
           let feature = mask.trailingZeroBitCount
@@ -104,7 +104,7 @@ enum HiddenForward<F: Feature>: TileKernel {
           sums.addProduct(F.value(features[feature], byteValues), weights + feature &* stride)
         }
         let place = target + sample &* stride
-        if closesPanel { sums.add(place) }
+        if closesPanel { sums.add(bias ?? UnsafePointer(place)) }
         sums.store(at: place)
       }
     }
@@ -128,21 +128,6 @@ func addPanels(_ step: UnsafePointer<tlnk_step>, first: Int, last: Int) {
     }
   }
   rectify(s.h!, s.stride, first, last, width: s.stride)
-}
-
-/// Writes a row to `width` columns of rows first ..< last.
-@inline(never)
-private func spread(
-  _ row: UnsafePointer<Float>, _ h: UnsafeMutablePointer<Float>, _ stride: Int, _ first: Int,
-  _ last: Int, width: Int
-) {
-  for sample in first..<last {
-    var unit = 0
-    while unit < width {
-      Lanes(at: row + unit).store(at: h + (sample &* stride &+ unit))
-      unit &+= Lanes.count
-    }
-  }
 }
 
 /// max(z, 0) in place, except that NaN and -0 stay: `width` columns of rows first ..< last.
