@@ -191,9 +191,12 @@ struct TrainerTests {
   @Test func anUnfinishedEpochNeedsItsDataset() throws {
     let trainer = try makeTrainer()
     expectFailure(.cancelled) { try trainer.fit(dataset, epochs: 1) { _ in false } }
-    let other = try Dataset.make(
-      features: [UInt8](repeating: 0, count: 128), type: .u8, rows: 2, columns: 64,
-      labels: .u8([0, 1]), copy: true)
+    let labels: [UInt8] = [0, 1]
+    let other = try labels.withUnsafeBufferPointer {
+      try Dataset.make(
+        features: [UInt8](repeating: 0, count: 128), type: .u8, rows: 2, columns: 64,
+        labels: .u8($0.baseAddress!), copy: true)
+    }
     expectFailure(.invalidArgument, "1437 rows", "2 rows") { try trainer.fit(other, epochs: 1) }
   }
 
