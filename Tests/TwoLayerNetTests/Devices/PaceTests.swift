@@ -51,6 +51,27 @@ struct PaceTests {
     #expect(alone < 10_000)
   }
 
+  @Test func severalThreadsThatWereHardlySlowerComeBackSoon() {
+    var pace = Pace()
+    _ = run(&pace, steps: 100_000, alone: 70_000) { _ in 71_000 }
+    #expect(run(&pace, steps: 10_000, alone: 70_000) { _ in 40_000 }.alone < 400)
+  }
+
+  @Test func theFirstStepsAfterAChangeDoNotCount() {
+    var pace = Pace()
+    var (since, alone) = (0, 0)
+    for _ in 0..<20_000 {
+      let wasAlone = pace.isAlone
+      since += 1
+      // Threads that slept are slow for a while.
+      let together = since <= 4 ? 600_000 : 40_000
+      pace.record(rows: 100, nanoseconds: wasAlone ? 70_000 : together)
+      alone += wasAlone ? 1 : 0
+      if pace.isAlone != wasAlone { since = 0 }
+    }
+    #expect(alone < 200)
+  }
+
   @Test func theLastSmallerBatchOfAnEpochIsNoImprovement() {
     var pace = Pace()
     for step in 0..<5000 {

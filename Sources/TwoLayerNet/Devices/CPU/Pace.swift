@@ -10,28 +10,30 @@ struct Pace {
   private(set) var isAlone = false
   /// Nanoseconds a row in the last stretch that was measured; 0 if none was.
   private var timeAlone = 0.0
-  /// The current stretch: steps so far, steps in all, and what they took.
-  private var (steps, length) = (0, stretch)
+  /// The current stretch: steps so far, those at its beginning that don't count, and steps in all.
+  private var (steps, warming, length) = (0, 0, stretch)
+  /// What the steps that count took.
   private var (time, rows) = (0.0, 0)
   /// Stretches of several threads that were well, since one thread was measured.
   private var goodStretches = 0
   /// A bit for each of the last four stretches of several threads: whether it was slower than one thread.
   private var slowStretches = 0
-  /// How long to stay alone after several threads were slower.
-  private var penalty = shortestPenalty
 
   /// Steps whose mean is compared: as many as take a millisecond in a small network.
   private static let stretch = 32
-  /// Of one thread, to have something to compare with; the first fill the caches.
-  private static let (sample, warming) = (12, 4)
-  /// From some ten to some hundred milliseconds of small steps: a thread that is put aside is lost for a
-  /// few.
-  private static let (shortestPenalty, longestPenalty) = (256, 8192)
+  /// Of one thread, to have something to compare with.
+  private static let sample = 12
+  /// The first steps after a change fill the caches and wake threads.
+  private static let warmingAfterChange = 4
+  /// How long to stay alone after several threads were slower: so long that what trying cost is one per cent
+  /// of it. That is some ten milliseconds of small steps where two threads are hardly slower, and some hundred
+  /// where one is put aside for a few.
+  private static let (shortestRest, longestRest) = (256.0, 8192.0)
 
   /// Takes notice of a step.
   mutating func record(rows count: Int, nanoseconds: Int) {
     steps &+= 1
-    if !isAlone || steps > Self.warming {
+    if steps > warming {
       time += Double(nanoseconds)
       rows &+= count
     }
@@ -43,30 +45,31 @@ struct Pace {
     } else if timeAlone == 0 {
       begin(alone: true, length: Self.sample)
     } else {
-      judge(isSlow: mean > timeAlone)
+      judge(mean / timeAlone)
     }
   }
 
-  /// Decides how to go on after a stretch of several threads. A thread that is put aside once makes one
-  /// stretch slow; that alone is no reason to give up.
-  private mutating func judge(isSlow: Bool) {
+  /// Decides how to go on after a stretch of several threads that took so many times what one takes. A thread
+  /// that is put aside once makes one stretch slow; that alone is no reason to give up.
+  private mutating func judge(_ ratio: Double) {
+    let isSlow = ratio > 1
     slowStretches = (slowStretches << 1 | (isSlow ? 1 : 0)) & 15
     goodStretches &+= isSlow ? 0 : 1
     if slowStretches.nonzeroBitCount == 2 {
-      begin(alone: true, length: penalty)
-      penalty = min(2 * penalty, Self.longestPenalty)
+      let rest = 100 * Double(Self.stretch) * (ratio - 1)
+      begin(alone: true, length: Int(min(max(rest, Self.shortestRest), Self.longestRest)))
       // Afterwards one slow stretch is enough for a while.
       (goodStretches, slowStretches) = (0, 1)
     } else if goodStretches == 128 {
       goodStretches = 0
       begin(alone: true, length: Self.sample)
     } else {
-      if !isSlow && goodStretches % 16 == 0 { penalty = max(penalty / 2, Self.shortestPenalty) }
       begin(alone: false, length: Self.stretch)
     }
   }
 
   private mutating func begin(alone: Bool, length: Int) {
+    warming = alone == isAlone ? 0 : Self.warmingAfterChange
     (isAlone, self.length) = (alone, length)
     (steps, time, rows) = (0, 0, 0)
   }
